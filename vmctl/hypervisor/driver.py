@@ -1,0 +1,161 @@
+"""What the engine may ask of a hypervisor: a narrow contract, with one conformance suite for every implementation.
+
+Every verb is idempotent where it says so, raises only vmctl.errors.HypervisorError and its subclasses, and touches only domains that
+carry our metadata with this installation's id. Destructive verbs read the uid and installation in the domain's metadata first and
+raise Exists when they are not ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from vmctl.planning.hardware import Hardware
+
+Power = Literal["off", "running", "paused", "stopping", "crashed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The host as libvirt sees it. Sizes in KiB; `features` and `models` are what the accelerator can give a guest."""
+
+    name: str
+    uuid: str
+    uri: str
+    cpus: int
+    memory_kib: int
+    accelerator: Literal["kvm", "tcg"]
+    accelerator_reason: str  # why not kvm, empty for kvm
+    libvirt: str  # "9.0.0"
+    qemu: str
+    architecture: str = "x86_64"
+    models: frozenset[str] = frozenset()
+    features: frozenset[str] = frozenset()
+    efi: bool = True
+    secure_boot: bool = True
+    tpm: bool = True
+    managed_networks: bool = True  # False: no right to make networks, user-mode networking instead
+    cpu_shares: bool = True  # False: no cgroups (session mode), guaranteed shares cannot be set
+    qemu_user: str = ""  # the user QEMU runs as; empty: ours
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One domain of ours in a listing. `fingerprint` digests the live and the inactive document (libvirt's own text) and the state."""
+
+    uid: str
+    domain: str
+    power: Power
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """One domain of ours, both sides parsed. `running` is None when it is off, `defined` when it is transient."""
+
+    uid: str
+    domain: str
+    power: Power
+    power_reason: str  # libvirt's reason in lower case: booted, shutdown, destroyed, crashed, failed, ioerror, panicked …
+    running: Hardware | None
+    defined: Hardware | None
+    agent_connected: bool = False
+    block_sizes: Mapping[str, int] = field(default_factory=dict[str, int])  # alias -> bytes the guest sees, running only
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """What the guest agent says. `os` has the agent's own keys in camelCase (id, name, prettyName, version, versionId,
+    kernelRelease, kernelVersion, machine); `addresses` maps MAC (lower case) to its IPv4 and IPv6 addresses, loopback left out."""
+
+    os: Mapping[str, str]
+    hostname: str = ""
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+
+@dataclass(frozen=True, slots=True)
+class NatNetwork:
+    """A managed NAT network. `directory` holds `hosts/` (dhcp-hostsdir) and `names/` (hostsdir), written by vmctl.network."""
+
+    name: str
+    uuid: str
+    bridge: str
+    cidr: str
+    gateway: str
+    directory: str
+    dns_domain: str = "vm.internal"
+
+
+class Console(Protocol):
+    """An open serial console: raw bytes both ways."""
+
+    def receive(self) -> bytes:
+        """Block until there are bytes; empty at the end of the stream."""
+
+    def send(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Driver(Protocol):
+    """One libvirt host and one installation's machines on it. Safe to call from several threads."""
+
+    def host(self) -> Host:
+        """Facts of the host; asked once and kept."""
+
+    def listing(self) -> Mapping[str, Listed]:
+        """All our domains by uid, in one sweep that costs about as much as libvirt's own listing."""
+
+    def observe(self, uid: str) -> Domain | None:
+        """One domain, parsed; None where there is none with that uuid (or it is not ours)."""
+
+    def uid_of(self, domain: str) -> str | None:
+        """The uuid of whatever domain has that name, ours or not; None where the name is free."""
+
+    def define(self, hardware: Hardware) -> None:
+        """Write the inactive definition, over the old one if there is one (never undefine). Idempotent.
+
+        Foreign elements, device addresses and targets of what stays survive. Raises Exists for a foreign domain of that name,
+        Rejected when the schema or QEMU refuses, Unsupported when the host lacks something (firmware, TPM).
+        """
+
+    def start(self, uid: str) -> None:
+        """Boot what is defined; nothing when it runs already. Raises Rejected with libvirt's words."""
+
+    def shutdown(self, uid: str) -> None:
+        """Ask the guest to power off (agent, else ACPI) and return at once; nothing when it is off."""
+
+    def destroy(self, uid: str) -> None:
+        """Cut the power; nothing when it is off."""
+
+    def undefine(self, uid: str) -> None:
+        """Remove the definition of a machine that is off, with its NVRAM, TPM state and managed save; never its disks."""
+
+    def resize(self, uid: str, alias: str, size_bytes: int) -> None:
+        """Grow a block device of a running machine. Raises Rejected when that would shrink it."""
+
+    def guest(self, uid: str, *, timeout_s: int = 2) -> Guest | None:
+        """What the agent says; None when no agent answers in time."""
+
+    def ensure_network(self, network: NatNetwork) -> None:
+        """Define and start the network; nothing when it is there as described.
+
+        Raises Rejected naming the other network or interface of the host when the CIDR overlaps with one, Unsupported without rights.
+        """
+
+    def remove_network(self, uuid: str) -> None:
+        """Stop and undefine our network; nothing when it is gone."""
+
+    def forget_lease(self, network: NatNetwork, address: str, mac: str) -> None:
+        """Make dnsmasq drop a lease so that the address can go to another MAC (facts: SIGHUP, dhcp_release)."""
+
+    def console(self, uid: str, *, force: bool = False) -> Console:
+        """Open the serial console; Busy when somebody has it and `force` is not given."""
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """Call `changed(uid)` on any event of any of our domains, from another thread; hints only."""
+
+    def close(self) -> None:
+        """Give the connection back."""
