@@ -1,0 +1,83 @@
+"""What was seen of the host and of the machines on it, as values: hypervisor makes them, planning reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vmctl.planning.hardware import Hardware
+
+Power = Literal["off", "running", "paused", "stopping", "crashed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The host as libvirt sees it. Sizes in KiB; `features` and `models` are what the accelerator can give a guest."""
+
+    name: str
+    uuid: str
+    uri: str
+    cpus: int
+    memory_kib: int
+    accelerator: Literal["kvm", "tcg"]
+    accelerator_reason: str  # why not kvm, empty for kvm
+    libvirt: str  # "9.0.0"
+    qemu: str
+    architecture: str = "x86_64"
+    models: frozenset[str] = frozenset()
+    features: frozenset[str] = frozenset()
+    efi: bool = True
+    secure_boot: bool = True
+    tpm: bool = True
+    managed_networks: bool = True  # False: no right to make networks, user-mode networking instead
+    cpu_shares: bool = True  # False: no cgroups (session mode), guaranteed shares cannot be set
+    qemu_user: str = ""  # the user QEMU runs as; empty: ours
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One domain of ours in a listing. `fingerprint` digests the live and the inactive document (libvirt's own text) and the state."""
+
+    uid: str
+    domain: str
+    power: Power
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """One domain of ours, both sides parsed. `running` is None when it is off, `defined` when it is transient."""
+
+    uid: str
+    domain: str
+    power: Power
+    power_reason: str  # libvirt's reason in lower case: booted, shutdown, destroyed, crashed, failed, ioerror, panicked …
+    running: Hardware | None
+    defined: Hardware | None
+    agent_connected: bool = False
+    block_sizes: Mapping[str, int] = field(default_factory=dict[str, int])  # alias -> bytes the guest sees, running only
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """What the guest agent says. `os` has the agent's own keys in camelCase (id, name, prettyName, version, versionId,
+    kernelRelease, kernelVersion, machine); `addresses` maps MAC (lower case) to its IPv4 and IPv6 addresses, loopback left out."""
+
+    os: Mapping[str, str]
+    hostname: str = ""
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+
+@dataclass(frozen=True, slots=True)
+class NatNetwork:
+    """A managed NAT network. `directory` holds `hosts/` (dhcp-hostsdir) and `names/` (hostsdir), written by vmctl.network."""
+
+    name: str
+    uuid: str
+    bridge: str
+    cidr: str
+    gateway: str
+    directory: str
+    dns_domain: str = "vm.internal"
