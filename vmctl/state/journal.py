@@ -1,0 +1,69 @@
+"""Steps in flight: written down before an effect starts, struck out after it, so that a kill leaves a trace."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vmctl.errors import Bug
+from vmctl.state.section import Section
+from vmctl.state.stored import Document, encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A step that was begun and has not been finished; `begun` in epoch seconds."""
+
+    id: int
+    uid: str
+    step: str
+    detail: Document
+    begun: float
+
+
+class Journal(Section):
+    """Steps in flight, and the digests of what is known to be settled."""
+
+    __slots__ = ()
+
+    def begin(self, uid: str, step: str, detail: Mapping[str, Any]) -> int:
+        """Write down a step that is about to start, and return its number; the disk has it when this returns."""
+        if self._database.in_transaction:
+            raise Bug("a step was begun inside a batch, where nothing is durable yet")
+        with self._database.writing(durable=True) as connection:
+            row = connection.execute(
+                "INSERT INTO journal (uid, step, detail, begun) VALUES (?, ?, ?, ?) RETURNING id",
+                (uid, step, encoded(detail), self._clock()),
+            ).fetchone()
+        number: int = row[0]
+        return number
+
+    def finish(self, number: int) -> None:
+        """Strike out a step. When a power cut loses this, the step is only done again: steps are idempotent."""
+        with self._database.writing(durable=False) as connection:
+            connection.execute("DELETE FROM journal WHERE id = ?", (number,))
+
+    def unfinished(self) -> list[Entry]:
+        """The steps that were begun and not finished, oldest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT id, uid, step, detail, begun FROM journal ORDER BY id").fetchall()
+        return [Entry(number, uid, step, json.loads(detail), begun) for number, uid, step, detail, begun in rows]
+
+    def settled(self) -> dict[str, str]:
+        """By uid, the digest of all that went into a pass which found or left nothing to do."""
+        with self._database.reading() as connection:
+            return dict(connection.execute("SELECT uid, digest FROM settled").fetchall())
+
+    def settle(self, uid: str, digest: str) -> None:
+        """Mark an object as settled at a digest, until the digest differs or the mark is removed."""
+        with self._database.writing(durable=False) as connection:
+            connection.execute("INSERT OR REPLACE INTO settled VALUES (?, ?)", (uid, digest))
+
+    def unsettle(self, uid: str) -> None:
+        """Remove the mark, durably: what follows may change the object."""
+        with self._database.writing(durable=True) as connection:
+            connection.execute("DELETE FROM settled WHERE uid = ?", (uid,))
