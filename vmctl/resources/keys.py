@@ -1,4 +1,4 @@
-"""How an object is named everywhere inside: kind, namespace, name. Without pydantic, so that reading verbs start quickly."""
+"""How an object is named everywhere inside: kind, namespace, name. No pydantic here: reading verbs start quickly."""
 
 from __future__ import annotations
 
