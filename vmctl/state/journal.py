@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vmctl.errors import Bug
+from vmctl.state.database import damaged
 from vmctl.state.section import Section
 from vmctl.state.stored import Document, encoded
 
@@ -51,7 +52,10 @@ class Journal(Section):
         """The steps that were begun and not finished, oldest first."""
         with self._database.reading() as connection:
             rows = connection.execute("SELECT id, uid, step, detail, begun FROM journal ORDER BY id").fetchall()
-        return [Entry(number, uid, step, json.loads(detail), begun) for number, uid, step, detail, begun in rows]
+        try:
+            return [Entry(number, uid, step, json.loads(detail), begun) for number, uid, step, detail, begun in rows]
+        except ValueError as error:
+            raise damaged(self._database.path, f"a step in its journal is no JSON ({error})") from error
 
     def settled(self) -> dict[str, str]:
         """By uid, the digest of all that went into a pass which found or left nothing to do."""
