@@ -1,0 +1,58 @@
+"""What one command line works with: its settings, the clock, the store; each made when it is first asked for."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+from vmctl.engine import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmctl.engine.settings import Settings
+    from vmctl.state.store import Store
+
+
+class Session:
+    """Flags as they were given, and what follows from them. `clock` tells epoch seconds."""
+
+    def __init__(self) -> None:
+        self.flags: dict[str, str | None] = {}
+        self.clock: Callable[[], float] = time.time
+        self._opened: list[Store] = []
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Flags, environment, config file and defaults, settled."""
+        return settings.load(self.flags)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of reading and imperative verbs."""
+        return self.settings.namespace
+
+    @cached_property
+    def store(self) -> Store:
+        """The store for reading; empty where nothing was applied yet."""
+        return self._open(readonly=True)
+
+    @cached_property
+    def writable_store(self) -> Store:
+        """The store for writing, made when it is missing."""
+        return self._open(readonly=False)
+
+    def _open(self, *, readonly: bool) -> Store:
+        from vmctl.state.store import Store
+
+        store = Store.open(self.settings.state_dir, clock=self.clock, readonly=readonly)
+        self._opened.append(store)
+        return store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._opened:
+            self._opened.pop().close()

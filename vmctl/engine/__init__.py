@@ -1,0 +1,1 @@
+"""The machinery that makes the host match: passes over objects, a queue of names, steps with a journal."""
