@@ -232,7 +232,8 @@ def _create(path: Path) -> None:
     if path.exists():
         return
     fresh = not path.parent.exists()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if fresh:
+        path.parent.mkdir(parents=True, exist_ok=True)
     if fresh or {entry.name for entry in path.parent.iterdir()} <= {"README.md"}:
         path.parent.chmod(0o711)  # a directory that holds other things is somebody else's: its mode stays
     guard = os.open(path.parent / "create.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -36,15 +36,21 @@ class Events(Section):
     def record_event(self, key: Key, type: EventType, reason: str, message: str, *, uid: str = "") -> None:  # noqa: A002  # the name users know it by
         """Note an event; the same one again raises its count and its time. Lost by a power cut at worst."""
         now = self._clock()
+        same = (*key, uid, type, reason, message)
         with self._database.writing(durable=False) as connection:
-            row = connection.execute(
+            repeated = connection.execute(
+                "UPDATE events SET count = count + 1, last = ? WHERE (kind, namespace, name, uid, type, reason, message)"
+                " = (?, ?, ?, ?, ?, ?, ?)",
+                (now, *same),
+            )
+            if repeated.rowcount:
+                return
+            added = connection.execute(
                 "INSERT INTO events (kind, namespace, name, uid, type, reason, message, count, first, last)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)"
-                " ON CONFLICT (kind, namespace, name, uid, type, reason, message)"
-                " DO UPDATE SET count = count + 1, last = excluded.last RETURNING id, count",
-                (*key, uid, type, reason, message, now, now),
-            ).fetchone()
-            if row[1] == 1 and row[0] % _TRIMMED_EVERY == 0:
+                " VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+                (*same, now, now),
+            )
+            if (added.lastrowid or 0) % _TRIMMED_EVERY == 0:
                 connection.execute(
                     "DELETE FROM events WHERE id IN"
                     " (SELECT id FROM events ORDER BY last DESC, id DESC LIMIT -1 OFFSET ?)",

@@ -36,6 +36,13 @@ CREATE TABLE objects (
 CREATE UNIQUE INDEX objects_by_key ON objects (kind, namespace, name);
 CREATE INDEX objects_by_source ON objects (source) WHERE source <> '';
 
+CREATE TABLE notes (
+    uid TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (uid, name)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE settled (uid TEXT PRIMARY KEY, digest TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sources (

@@ -16,6 +16,7 @@ from vmctl.state.database import FILE, Database
 from vmctl.state.events import Events
 from vmctl.state.journal import Journal
 from vmctl.state.layers import Layers
+from vmctl.state.notes import Notes
 from vmctl.state.objects import Objects, new_uid
 from vmctl.state.sources import Sources
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Store(Objects, Sources, Events, Journal, Layers):
+class Store(Objects, Sources, Events, Journal, Layers, Notes):
     """One state directory, shared by the threads of a process."""
 
     __slots__ = ()
