@@ -39,8 +39,8 @@ class Events(Section):
         same = (*key, uid, type, reason, message)
         with self._database.writing(durable=False) as connection:
             repeated = connection.execute(
-                "UPDATE events SET count = count + 1, last = ? WHERE (kind, namespace, name, uid, type, reason, message)"
-                " = (?, ?, ?, ?, ?, ?, ?)",
+                "UPDATE events SET count = count + 1, last = ?"
+                " WHERE (kind, namespace, name, uid, type, reason, message) = (?, ?, ?, ?, ?, ?, ?)",
                 (now, *same),
             )
             if repeated.rowcount:

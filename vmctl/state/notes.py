@@ -1,4 +1,4 @@
-"""What we meant, beside what a user asked for and what is seen: a few words about an object that must outlive a crash."""
+"""What we meant, beside what a user asked for and what is seen: words about an object that outlive a crash."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ class Objects(Section):
             return self._find(connection, key)
 
     def remove(self, uid: str) -> None:
-        """Forget an object with its settled mark, its notes and its journal; its events stay. Nothing when it is gone."""
+        """Forget an object, its settled mark, notes and journal; its events stay. Nothing when it is gone."""
         with self._database.writing(durable=True) as connection:
             for table in ("objects", "settled", "journal", "notes"):
                 connection.execute(f"DELETE FROM {table} WHERE uid = ?", (uid,))  # noqa: S608  # names from the line above
