@@ -1,8 +1,8 @@
 """The command line: one module per verb, imported only when it is called; output is printed in one place.
 
-`main` is the only door: whatever happens inside, a user sees a sentence and an exit code, never a traceback (except for a
-mistake of ours, which asks to be reported). Exit codes: 0 ok, 1 failed, 2 usage or bad manifest, 3 some objects failed,
-4 not found, 5 refused by a guard, 6 timed out, 130 interrupted.
+`main` is the only door: whatever happens inside, a user sees a sentence and an exit code, never a traceback (except for
+a mistake of ours, which asks to be reported). Exit codes: 0 ok, 1 failed, 2 usage or bad manifest, 3 some objects
+failed, 4 not found, 5 refused by a guard, 6 timed out, 130 interrupted.
 """
 
 from __future__ import annotations

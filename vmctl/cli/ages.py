@@ -1,6 +1,7 @@
 """How long ago something was, in kubectl's words: `21s`, `5m16s`, `122m`, `7h40m`, `23h`, `5d21h`.
 
-Two units where the second still matters, one where it does not; the limits are those of Kubernetes' duration.HumanDuration.
+Two units where the second still matters, one where it does not; the limits are those of Kubernetes'
+duration.HumanDuration.
 """
 
 from __future__ import annotations

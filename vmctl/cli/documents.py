@@ -53,7 +53,7 @@ def _writer() -> Any:  # ruamel's classes carry no usable types
         tags = [tag for tag, pattern in resolver.versioned_resolver.get(text[:1], ()) if pattern.match(text)]
         return not text or bool(tags)
 
-    writer = YAML(typ="safe", pure=True)
+    writer: Any = YAML(typ="safe", pure=True)
     writer.Representer = Representer
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = True

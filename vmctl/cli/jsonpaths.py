@@ -1,7 +1,7 @@
 r"""kubectl's jsonpath templates: `{.a.b}`, `{range .items[*]}…{end}`, `{"\n"}`, text, filters, escaped dots.
 
-A template is cut into pieces here; its paths are rewritten to RFC 9535 and evaluated by python-jsonpath. What is missing
-prints nothing, several results are joined by blanks, structures print as JSON.
+A template is cut into pieces here; its paths are rewritten to RFC 9535 and evaluated by python-jsonpath. What is
+missing prints nothing, several results are joined by blanks, structures print as JSON.
 https://kubernetes.io/docs/reference/kubectl/jsonpath/
 """
 
@@ -11,7 +11,7 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vmctl.cli.rfc_paths import rewritten
 from vmctl.errors import UsageError
@@ -19,7 +19,7 @@ from vmctl.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jsonpath import JSONPath
+    from jsonpath import CompoundJSONPath, JSONPath
 
 _ACTION = re.compile(r"""\{((?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^{}"'])*)\}""", re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|' + r"'(?:[^'\\]|\\.)*'", re.DOTALL)
@@ -135,15 +135,15 @@ def _unquoted(text: str) -> str:
 
 def _sequence(tokens: Iterator[Text | Path | str], template: str, *, nested: bool) -> tuple[Piece, ...]:
     pieces: list[Piece] = []
-    for token in tokens:
-        if not isinstance(token, str):
-            pieces.append(token)
-        elif token == "end":
+    for word in tokens:
+        if not isinstance(word, str):
+            pieces.append(word)
+        elif word == "end":
             if not nested:
                 raise UsageError(f"the jsonpath template {template} has an {{end}} without its {{range}}")
             return tuple(pieces)
         else:
-            over = next(_path(token.removeprefix("range")), None)
+            over = next(_path(word.removeprefix("range")), None)
             if over is None:
                 raise UsageError(f"the jsonpath template {template} has a {{range}} without a path")
             pieces.append(Range(over, _sequence(tokens, template, nested=True)))
@@ -180,7 +180,7 @@ def _found(path: str, document: object) -> list[object]:
 
 
 @cache
-def _compiled(path: str) -> JSONPath[Any] | Any:
+def _compiled(path: str) -> JSONPath | CompoundJSONPath:
     import jsonpath
 
     try:

@@ -6,7 +6,8 @@
     @pass_session
     def command(session: Session, what: tuple[str, ...]) -> int | None: ...
 
-Settings given as options land in `session.flags`, in front of the verb or behind it; a verb returns its exit code or None.
+Settings given as options land in `session.flags`, in front of the verb or behind it; a verb returns its exit code or
+None.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ class Verb(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The verb's own options first, those of every verb last."""
-        own = [entry for item in self.get_params(ctx) if item not in self._global and (entry := item.get_help_record(ctx))]
-        shared = [entry for item in self._global if (entry := item.get_help_record(ctx))]
+        options = [item for item in self.get_params(ctx) if isinstance(item, click.Option)]
+        own = [entry for item in options if item not in self._global and (entry := item.get_help_record(ctx))]
+        shared = [entry for item in options if item in self._global and (entry := item.get_help_record(ctx))]
         for heading, entries in (("Options", own), ("Global options", shared)):
             if entries:
                 with formatter.section(heading):
@@ -118,7 +120,9 @@ def selector_option(function: Decorated) -> Decorated:
 
 def files_options(function: Decorated) -> Decorated:
     """Give a verb -f (repeatable) as `filename` and -R as `recursive`."""
-    function = click.option("-R", "--recursive", is_flag=True, help="Read directories below the given ones too.")(function)
+    function = click.option("-R", "--recursive", is_flag=True, help="Read directories below the given ones too.")(
+        function
+    )
     return click.option(
         "-f", "--filename", metavar="FILE|DIR|-", multiple=True, type=click.Path(allow_dash=True),
         help="Manifests: a file, a directory, or - for stdin. May be repeated.",

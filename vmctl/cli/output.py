@@ -1,6 +1,7 @@
 """The one place where text leaves the program: data to stdout, progress and remarks to stderr.
 
-What guests and manifests say is printed without control characters, so that no machine can steer the terminal it is looked at in.
+What guests and manifests say is printed without control characters, so that no machine can steer the terminal it is
+looked at in.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vmctl.errors import ManifestError, Problem, VmctlError
 
-_CONTROLS = {code: f"^{chr(code ^ 64)}" for code in (*range(32), 127)} | {code: f"\\x{code:02x}" for code in range(128, 160)}
+_CONTROLS = {code: f"^{chr(code ^ 64)}" for code in (*range(32), 127)} | {
+    code: f"\\x{code:02x}" for code in range(128, 160)
+}
 _CONTROLS_KEEPING_LINES = {code: text for code, text in _CONTROLS.items() if code not in (9, 10)}
 
 RED, YELLOW, GREEN, BOLD = "31", "33", "32", "1"

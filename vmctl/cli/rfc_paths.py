@@ -1,4 +1,4 @@
-"""kubectl's paths in the notation of RFC 9535: `.metadata.labels.example\\.org/x` becomes `$['metadata']['labels']['example.org/x']`.
+"""kubectl's paths in the notation of RFC 9535: `.metadata.labels.a\\.b/c` becomes `$["metadata"]["labels"]["a.b/c"]`.
 
 kubectl lets a field name hold anything but dots and brackets; the RFC wants such names in quotes. Filters compare two
 operands; their fields are rewritten too.
@@ -13,7 +13,8 @@ from vmctl.errors import UsageError
 
 _NAME = re.compile(r"(?:\\.|[^.\[\]\\\s,(){}|=!<>'\"])+")
 _FILTER = re.compile(
-    r"""\?\s*\(?\s*(?P<left>'[^']*'|"[^"]*"|.+?)\s*(?:(?P<operator>==|!=|<=|>=|<|>)\s*(?P<right>.+?))?\s*\)?""", re.DOTALL
+    r"""\?\s*\(?\s*(?P<left>'[^']*'|"[^"]*"|.+?)\s*(?:(?P<operator>==|!=|<=|>=|<|>)\s*(?P<right>.+?))?\s*\)?""",
+    re.DOTALL,
 )
 _DOT = re.compile(r"(?<!\\)\.")
 _SLICE = re.compile(r"-?\d*(?::-?\d*){0,2}")
@@ -124,6 +125,4 @@ def _quoted(name: str) -> str:
 
 
 def _unreadable(whole: str, rest: str) -> UsageError:
-    return UsageError(
-        f'the path {whole} cannot be read at "{rest}"', remedy="for example  {.items[*].metadata.name}"
-    )
+    return UsageError(f'the path {whole} cannot be read at "{rest}"', remedy="for example  {.items[*].metadata.name}")

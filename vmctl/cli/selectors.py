@@ -1,4 +1,4 @@
-"""kubectl's selectors: `-l 'app=web,tier in (a,b),!old'` and `--field-selector metadata.name=web,status.phase!=Running`."""
+"""kubectl's selectors: `-l 'app=web,tier in (a,b),!old'` and `--field-selector metadata.name=web,spec.type!=Stop`."""
 
 from __future__ import annotations
 

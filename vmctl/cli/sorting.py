@@ -39,4 +39,4 @@ def _rank(found: list[object]) -> tuple[int, float, list[tuple[int, str]]]:
 
 def _natural(text: str) -> list[tuple[int, str]]:
     """`web-2` before `web-10`."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in _DIGITS.split(text) if part]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(text) if part]

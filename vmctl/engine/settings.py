@@ -1,8 +1,8 @@
-"""What belongs to the host and not to a manifest: where libvirt and the state are, the accelerator, how far to overcommit.
+"""What belongs to the host and not to a manifest: where libvirt and the state are, the accelerator, overcommitment.
 
-One order decides: flags, then the environment, then one config file (/etc/vmctl/config.yaml for root, the XDG place for a
-user), then defaults. An unknown key or an impossible value is an error that names where it stands. YAML is imported only
-when there is a config file.
+One order decides: flags, then the environment, then one config file (/etc/vmctl/config.yaml for root, the XDG place for
+a user), then defaults. An unknown key or an impossible value is an error that names where it stands. YAML is imported
+only when there is a config file.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ _OVERCOMMIT_KEYS = ("memory", "cpu")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The host's settings. `namespace` serves reading and imperative verbs only: a manifest means the same on every host.
+    """The host's settings. `namespace` serves reading and imperative verbs only: a manifest means the same everywhere.
 
-    `overcommit_memory` and `overcommit_cpu` multiply what the host has before the machines' demands are held against it.
+    `overcommit_memory` and `overcommit_cpu` multiply what the host has before the machines' demands are held against
+    it.
     """
 
     libvirt_uri: str
@@ -104,7 +105,9 @@ def default_state_dir(around: Surroundings) -> Path:
     return Path(around.environment.get("XDG_STATE_HOME") or home / ".local" / "state") / "vmctl"
 
 
-def _first(name: str, flags: Mapping[str, str | None], environment: Mapping[str, str], file: Mapping[str, object]) -> str:
+def _first(
+    name: str, flags: Mapping[str, str | None], environment: Mapping[str, str], file: Mapping[str, object]
+) -> str:
     """The first source that says anything; an empty text says nothing."""
     key, variable = _TEXTS[name]
     return flags.get(name) or environment.get(variable) or str(file.get(key) or "")
@@ -155,7 +158,7 @@ def _parse(path: Path, text: bytes) -> dict[str, object]:
     return document
 
 
-def _known(path: Path, block: Mapping[object, object], keys: tuple[str, ...], *, where: str) -> None:
+def _known(path: Path, block: Mapping[str, object], keys: tuple[str, ...], *, where: str) -> None:
     for key in block:
         if key not in keys:
             near = closest(str(key), list(keys))

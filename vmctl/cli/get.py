@@ -1,0 +1,139 @@
+"""`vmctl get`: lists objects, or prints them as documents. Reads the store and nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from vmctl.cli import asking, output
+from vmctl.cli.completing import kinds_and_names
+from vmctl.cli.following import changes
+from vmctl.cli.options import all_namespaces_option, namespace_option, pass_session, selector_option, verb
+from vmctl.cli.printing import FORMS, Printer, Style, printer
+from vmctl.cli.selectors import chosen
+from vmctl.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmctl.cli.asking import Answer, Asked, Document
+    from vmctl.cli.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is looked for, and where; `namespace` None means everywhere."""
+
+    asked: tuple[Asked, ...]
+    namespace: str | None
+    chosen: Callable[[Document], bool]
+    sort_by: str = ""
+
+    @property
+    def single(self) -> bool:
+        """Exactly one object is named."""
+        return sum(len(each.names) for each in self.asked) == 1 and len(self.asked) == 1
+
+    @property
+    def named(self) -> bool:
+        return any(each.names for each in self.asked)
+
+
+@verb(
+    "get",
+    examples="""
+    vmctl get vm
+    vmctl get vi,vd,vm -o wide
+    vmctl get vm linux-vm -o jsonpath='{.status.ipAddress}'
+    vmctl get vd -A -l app=web --sort-by=.status.capacity
+    vmctl get vm/web vd/web-root -o yaml
+    vmctl get vm -w
+    """,
+)
+@click.argument("what", nargs=-1, metavar="KIND[,KIND] [NAME]...|KIND/NAME...", shell_complete=kinds_and_names)
+@click.option("-o", "--output", "form", default="", metavar="FORM", help=f"One of {', '.join(FORMS)}.")
+@namespace_option
+@all_namespaces_option
+@selector_option
+@click.option(
+    "--field-selector", metavar="QUERY", default="", help="Only objects with these fields: status.phase=Running."
+)
+@click.option("-w", "--watch", is_flag=True, help="List, then follow the changes until interrupted.")
+@click.option("--watch-only", is_flag=True, help="Follow the changes without listing first.")
+@click.option("--no-headers", is_flag=True, help="Leave the headings out.")
+@click.option("--show-labels", is_flag=True, help="Add a column with all labels.")
+@click.option("-L", "--label-columns", multiple=True, metavar="KEY[,KEY]", help="Add a column for a label.")
+@click.option("--show-kind", is_flag=True, help="Put the kind in front of each name.")
+@click.option("--sort-by", metavar="PATH", default="", help="Order by a field: .metadata.creationTimestamp.")
+@click.option("--ignore-not-found", is_flag=True, help="An object that does not exist is no failure.")
+@pass_session
+def command(
+    session: Session,
+    what: tuple[str, ...],
+    form: str,
+    all_namespaces: bool,
+    selector: str,
+    field_selector: str,
+    watch: bool,
+    watch_only: bool,
+    no_headers: bool,
+    show_labels: bool,
+    label_columns: tuple[str, ...],
+    show_kind: bool,
+    sort_by: str,
+    ignore_not_found: bool,
+) -> int:
+    """List objects, or print them as documents.
+
+    Kinds go by their plural, singular or short name, several joined by commas; `all` means every namespaced kind.
+    """
+    asked = asking.asked(what)
+    namespace = None if all_namespaces else session.namespace
+    question = Question(asked, namespace, chosen(selector, field_selector), sort_by)
+    style = Style(
+        headings=not no_headers,
+        wide=form == "wide",
+        labels=show_labels,
+        label_columns=tuple(key for keys in label_columns for key in keys.split(",") if key),
+        namespaces=all_namespaces,
+        qualified=show_kind or len(asked) > 1,
+    )
+    shown = printer(form, style, session.clock)
+    answer = look(session, question)
+    if not watch_only:
+        _show(answer, shown, question, quiet=ignore_not_found or form not in ("", "wide"))
+    missing = () if ignore_not_found else answer.missing
+    for sentence in missing:
+        output.error(sentence)
+    if (watch or watch_only) and not missing:
+        _follow(session, question, answer, shown)
+    return NotFoundError.exit_code if missing else 0
+
+
+def look(session: Session, question: Question) -> Answer:
+    """Read the store once; the one place where listings get their objects."""
+    found = asking.answer(session.store, question.asked, question.namespace, chosen=question.chosen)
+    if not question.sort_by:
+        return found
+    from vmctl.cli.sorting import ordered
+
+    return replace(
+        found, found=tuple(replace(each, documents=ordered(each.documents, question.sort_by)) for each in found.found)
+    )
+
+
+def _show(answer: Answer, shown: Printer, question: Question, *, quiet: bool) -> None:
+    shown.show(answer, single=question.single)
+    if quiet or question.named or answer.documents:
+        return
+    everywhere = question.namespace is None or not any(each.kind.namespaced for each in question.asked)
+    output.remark("No resources found" if everywhere else f"No resources found in {question.namespace} namespace.")
+
+
+def _follow(session: Session, question: Question, first: Answer, shown: Printer) -> None:
+    output.flush()
+    for found in changes(session.store, lambda: look(session, question), first):
+        shown.follow(found)
+        output.flush()
