@@ -8,8 +8,9 @@
     |- ChangeRefused                  5  a guard says no: immutable field, shrink, conflict, prune
     |- TimedOut                       6  --timeout passed
     |- NotReady                       -  a dependency is not there yet; wait, do not fail
-    |- StorageError                   1  permanent: the bytes are wrong, the disk is full
-    |  '- TransferInterrupted         1  transient: the download can go on; backoff
+    |- StorageError                   1  permanent: the bytes are wrong
+    |  |- TransferInterrupted         1  transient: the download can go on; backoff
+    |  '- DiskFull                    1  transient: no space left where it is needed; backoff
     |- HypervisorError                1  libvirt said no, with its code; backoff
     |  |- Unreachable                    no connection; backoff
     |  |- Busy                           another job holds the domain; backoff
@@ -124,6 +125,12 @@ class StorageError(VmctlError):
 
 class TransferInterrupted(StorageError):
     """A transfer stopped half-way; what arrived is kept and the rest is fetched later."""
+
+    retry = "backoff"
+
+
+class DiskFull(StorageError):
+    """There is no space left; the work goes on once there is."""
 
     retry = "backoff"
 

@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from vmctl.errors import StorageError
+from vmctl.errors import DiskFull, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,10 +35,10 @@ def shown(count: float) -> str:
     return f"{count:.1f} {UNITS[-1]}"
 
 
-def disk_full(directory: Path, doing: str, need_bytes: int | None = None) -> StorageError:
+def disk_full(directory: Path, doing: str, need_bytes: int | None = None) -> DiskFull:
     """Make the error for a full disk: which directory, what was being done, how much it needs and how much is free."""
     need = f", {shown(need_bytes)} needed" if need_bytes else ""
-    return StorageError(
+    return DiskFull(
         f"no space left in {directory} while {doing}: {shown(free_bytes(directory))} free{need}",
         remedy=f"free space in {directory} or use a storage class on a larger disk; the work goes on by itself then",
     )
