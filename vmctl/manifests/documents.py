@@ -1,0 +1,47 @@
+"""What loading yields: objects as their manifests declare them, with the place they were read from. Values only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vmctl.errors import Problem
+    from vmctl.resources.keys import Key
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One object as declared: checked, with defaults, in the stored version of its kind; never change `document`.
+
+    With `generate_name` the name in `key` is empty, because whoever creates the object chooses it.
+    """
+
+    key: Key
+    document: Document
+    file: str
+    line: int
+    generate_name: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """All that was found under the given paths; when `problems` is not empty, `manifests` holds what is good."""
+
+    manifests: tuple[Manifest, ...]
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    not_acting: tuple[Problem, ...]  # legal, but this version does not carry it out
+    files: int
+    directories: tuple[str, ...]  # the given directories, as real paths
+
+
+def digest(document: Document) -> str:
+    """Name a document by its content: equal documents have equal digests, whatever the order of their keys."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
