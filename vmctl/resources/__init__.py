@@ -1,1 +1,1 @@
-"""What a manifest may say: one module per kind, field policies, units, the registry, the JSON Schema. Imports nothing of ours."""
+"""What a manifest may say: one module per kind, policies, units, registry, JSON Schema. Imports nothing of ours."""

@@ -38,23 +38,24 @@ def checked(kind: type[ModelT]) -> Callable[[object, ValidatorFunctionWrapHandle
         try:
             whole: ModelT = handler(data)
         except ValidationError as error:
-            if faults := _findings(kind, _readable_part(kind, data)):
+            if faults := _findings(kind, _readable_part(kind, data), partial=True):
                 raise _together(kind, error, faults, data) from None
             raise
-        if faults := _findings(kind, whole):
+        if faults := _findings(kind, whole, partial=False):
             raise _together(kind, None, faults, data)
         return whole
 
     return validate
 
 
-def _findings(kind: type[BaseModel], instance: BaseModel) -> list[Fault]:
+def _findings(kind: type[BaseModel], instance: BaseModel, *, partial: bool) -> list[Fault]:
     found: list[Fault] = []
     for check in kind.checks:  # type: ignore[attr-defined]  # only classes that declare checks come here
         try:
-            found += check(instance)
+            for fault in check(instance):
+                found.append(fault)  # noqa: PERF402  # what was found before a missing field counts
         except AttributeError:
-            if instance.model_fields_set >= set(kind.model_fields):  # complete, so the mistake is in the check
+            if not partial:  # then nothing is missing, and the mistake is in the check
                 raise
     return found
 

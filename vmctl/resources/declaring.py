@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from vmctl.resources.checking import Fault
+from vmctl.resources.checking import Check, Fault
 from vmctl.resources.fields import Ignored, Managed, Remark, Slot, Spec, Value
 from vmctl.resources.metadata import ObjectMeta
 
@@ -50,7 +50,7 @@ class Resource(Spec):
     longest_name: ClassVar[int] = 253
     dots_in_name: ClassVar[bool] = True
     namespaced: ClassVar[bool] = True
-    checks = (name_is_given, name_is_legal, namespace_fits)
+    checks: ClassVar[tuple[Check, ...]] = (name_is_given, name_is_legal, namespace_fits)
 
     api_version: str
     kind: str

@@ -61,6 +61,7 @@ class Managed:
     key: tuple[str, ...] = ()  # identity of list items, by attribute
     unset: Literal["enforce", "keep"] = "enforce"  # left out: back to our default, or whatever the host chose
     measure: Callable[[object], object] = as_is  # what two values are compared by; total
+    fallback: object = None  # in force where neither the manifest nor anything else says a value
     idle: Remark | None = None  # validates, but is not carried out by this version
     caution: Remark | None = None  # legal, and worth a warning
 
@@ -91,8 +92,11 @@ class Declared(BaseModel):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+        finished = isinstance(cls.__dict__.get("__pydantic_core_schema__"), dict)  # then the handler gives it as it is
         schema = handler(source)
-        return core_schema.no_info_wrap_validator_function(checked(cls), schema) if cls.checks else schema
+        if finished or not cls.checks:
+            return schema
+        return core_schema.no_info_wrap_validator_function(checked(cls), schema)
 
 
 class Value(Declared):
@@ -150,6 +154,8 @@ def _compiled(where: str, name: str, info: FieldInfo) -> Slot:
     if kinds and get_origin(info.annotation) is tuple and not (policy and policy.key):
         raise TypeError(f"{where} is a list whose items have no key")
     default: object = None if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
+    if default is None and policy:
+        default = policy.fallback
     return Slot(name, info.alias or to_camel(name), info, policy, kinds, default)
 
 

@@ -33,13 +33,15 @@ class Effect(enum.IntEnum):
 class Facts:
     """All that a rule may look at beside the change. `hash_key` keys the hashes that stand for secrets.
 
-    `host_refused` maps the dotted path of a change to the reason for which the host did not do it live.
+    `settled` says that an image or disk has its content (Ready); a machine always has. `host_refused` maps the dotted
+    path of a change to the reason for which the host did not do it live.
     """
 
     hash_key: bytes = field(repr=False)
     gates: frozenset[str] = frozenset()
     os_type: str = "Generic"
     paravirtualized: bool = True
+    settled: bool = True
     host_refused: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -139,6 +141,15 @@ def grows_else(then: Rule, else_: Rule) -> Rule:
         return (then if grows else else_).decide(change, facts)
 
     return Rule(f"{then.doc} when it grows, else {else_.doc}", decide, then.gate or else_.gate)
+
+
+def once_ready(then: Rule) -> Rule:
+    """`then` once the object has its content; before that a change only starts the work over."""
+
+    def decide(change: Change, facts: Facts) -> Verdict:
+        return then.decide(change, facts) if facts.settled else Verdict(Effect.NONE)
+
+    return Rule(f"before Ready: starts over; once Ready: {then.doc}", decide, then.gate)
 
 
 def by_operation(*, add: Rule, remove: Rule, replace: Rule) -> Rule:

@@ -6,14 +6,15 @@ spelling is kept; `1024Mi` and `1Gi` are told equal by what they measure, not by
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
-from pydantic_core import CoreSchema, core_schema
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
@@ -79,7 +80,7 @@ def measured_bytes(value: object) -> object:
 
 
 def shown_quantity(size_bytes: int) -> str:
-    """A size as exactly as Kubernetes writes it, in the largest binary unit that needs no fraction: `2590Mi`, `10Gi`."""
+    """A size as exactly as Kubernetes writes it, in the largest binary unit without a fraction: `2590Mi`, `10Gi`."""
     for unit in _BINARY:
         scale = int(_SCALES[unit])
         if size_bytes and size_bytes % scale == 0:
@@ -127,6 +128,21 @@ Quantity = Annotated[
         QUANTITY, "is no quantity; write a number with an optional unit, such as 512Mi, 10Gi, 500M or 0.5", numbers=True
     ),
 ]
+
+
+def _is_size(text: str) -> str:
+    if text[-1] in "num":
+        raise PydanticCustomError(
+            "text",
+            "means less than one byte; write {bigger} for millions of bytes",
+            {"bigger": f"{text[:-1]}M or {text[:-1]}Mi"},
+        )
+    if quantity(text) <= 0:
+        raise PydanticCustomError("text", "is no size; it must be more than zero")
+    return text
+
+
+Size = Annotated[Quantity, AfterValidator(_is_size)]
 Percent = Annotated[
     str,
     Text(
@@ -137,6 +153,17 @@ CoreFraction = Annotated[
     str,
     Text(r"^(Auto|(100|[1-9][0-9]?)%)$", "is no share of a core; write 1% to 100%, such as 25%, or Auto"),
 ]
+
+
+def _is_base64(text: str) -> str:
+    try:
+        base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
+        raise PydanticCustomError("text", "is not base64; encode it, for example with `base64 -w0`") from None
+    return text
+
+
+Base64 = Annotated[str, AfterValidator(_is_base64)]
 Duration = Annotated[str, Text(DURATION, "is no duration; write numbers with h, m, s or ms, such as 10m or 1h30m")]
 Label = Annotated[
     str,
