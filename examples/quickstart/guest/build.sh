@@ -34,9 +34,9 @@ kernel=$(apt-cache depends "$meta" | awk '/Depends: linux-image/ { print $2; exi
 packages="$kernel qemu-guest-agent libglib2.0-0 libnuma1 libpcre2-8-0 libudev1 liburing2 kmod
     mtools syslinux syslinux-common isolinux systemd-boot-efi"
 
-# Everything that the result depends on: our own files with their modes, and the versions of the packages.
+# Everything that the result depends on: our own files, and the versions of the packages.
 digest=$({
-    find "$here" -type f -printf '%m %P\n' | LC_ALL=C sort
+    (cd "$here" && find . -type f | LC_ALL=C sort)
     find "$here" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat
     # shellcheck disable=SC2086  # a list of words
     apt-cache policy $packages | grep -E '^[^ ]|Candidate'
@@ -103,6 +103,8 @@ copy_agent() { # with the libraries it is linked to
 
 build_initrd() {
     cp -a "$here/rootfs/." "$work/rootfs/"
+    chmod -R u=rwX,go=rX "$work/rootfs" # whatever the umask of the checkout was
+    chmod 600 "$work/rootfs/etc/shadow"
     (cd "$work/rootfs" && mkdir -p bin dev home mnt proc root run srv/www sys tmp etc/qemu usr/bin var/log && ln -s ../run var/run)
     cp "$(command -v busybox)" "$work/rootfs/bin/busybox"
     copy_modules

@@ -1,0 +1,22 @@
+"""Fixtures for every part's tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.http_images import ImageServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def image_server(tmp_path: Path) -> Iterator[ImageServer]:
+    """An HTTP server for a directory of the test's own."""
+    directory = tmp_path / "served"
+    directory.mkdir()
+    with ImageServer(directory) as server:
+        yield server

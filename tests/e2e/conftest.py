@@ -1,0 +1,97 @@
+"""Real libvirt and QEMU: one private host and the guests, made once per session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e import guests
+from tests.e2e.private_host import PrivateHost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+PROGRAMS = (
+    "apt-cache",
+    "busybox",
+    "cpio",
+    "dnsmasq",
+    "ip",
+    "libvirtd",
+    "nsenter",
+    "qemu-img",
+    "qemu-system-x86_64",
+    "setpriv",
+    "unshare",
+    "virtlogd",
+)
+
+
+def _missing() -> str:
+    """Why these tests cannot run here; empty when they can."""
+    if os.geteuid() != 0:
+        return "needs root: a private host has its own namespaces"
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    return f"needs {', '.join(missing)}: ./install.sh test installs them" if missing else ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies here as e2e; skip it where it cannot run, unless VMCTL_E2E=required makes that a failure."""
+    missing = _missing()
+    for item in items:
+        if HERE not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.e2e)
+        if missing and os.environ.get("VMCTL_E2E") != "required":
+            item.add_marker(pytest.mark.skip(reason=missing))
+
+
+@pytest.fixture(scope="session")
+def host_directory() -> Iterator[Path]:
+    """A short path that QEMU's own user can enter: pytest's directories are closed to it."""
+    directory = Path(tempfile.mkdtemp(prefix="vmctl-", dir="/var/tmp"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def libvirt_host(host_directory: Path) -> Iterator[PrivateHost]:
+    """One private host for all tests; a test that kills it switches it on again."""
+    if missing := _missing():
+        pytest.fail(missing)
+    with PrivateHost(host_directory / "host") as host:
+        yield host
+
+
+@pytest.fixture
+def state_directory(host_directory: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """An empty state directory of the test's own, where QEMU can reach the layers."""
+    directory = Path(tempfile.mkdtemp(prefix="state-", dir=host_directory))
+    directory.chmod(0o711)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def tiny_guest() -> guests.TinyGuest:
+    """The quick start's guest."""
+    return guests.tiny_guest()
+
+
+@pytest.fixture(scope="session")
+def generic_guest() -> guests.TinyGuest:
+    """The same with drivers for hardware that is not paravirtual."""
+    return guests.tiny_guest("generic")
+
+
+@pytest.fixture(scope="session")
+def debian_guest() -> Path:
+    """The image of a real Debian 12 with cloud-init."""
+    return guests.debian_guest()
