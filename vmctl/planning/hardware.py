@@ -6,10 +6,12 @@ Scalar fields of the spec travel in `texts`, by the address their declaration na
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Firmware = Literal["BIOS", "EFI", "EFIWithSecureBoot"]
 Bus = Literal["scsi", "sata", "ide", "virtio"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from vmctl.planning.hardware import Hardware
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vmctl.planning.hardware import Hardware
 
 Power = Literal["off", "running", "paused", "stopping", "crashed"]
 
@@ -52,11 +54,15 @@ class Domain:
     uid: str
     domain: str
     power: Power
-    power_reason: str  # libvirt's reason in lower case: booted, shutdown, destroyed, crashed, failed, ioerror, panicked …
+    power_reason: (
+        str  # libvirt's reason in lower case: booted, shutdown, destroyed, crashed, failed, ioerror, panicked …
+    )
     running: Hardware | None
     defined: Hardware | None
     agent_connected: bool = False
-    block_sizes: Mapping[str, int] = field(default_factory=dict[str, int])  # alias -> bytes the guest sees, running only
+    block_sizes: Mapping[str, int] = field(
+        default_factory=dict[str, int]
+    )  # alias -> bytes the guest sees, running only
     fingerprint: str = ""
 
 

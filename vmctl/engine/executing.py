@@ -1,0 +1,225 @@
+"""Carry steps out: a journal entry before each effect, its record after it. Every step may be done twice without harm."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, assert_never
+
+from vmctl.errors import ChangeRefused, NotReady
+from vmctl.network import reservations
+from vmctl.planning import plans, steps
+from vmctl.planning.power import NOTE, PowerNote
+from vmctl.state.layers import Layer as LayerRow
+from vmctl.storage import importing, layers, seed
+from vmctl.storage.sources import HttpSource
+from vmctl.storage.sources import Progress as Transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmctl.engine.clock import Clock
+    from vmctl.engine.ledger import Ledger
+    from vmctl.hypervisor.driver import Driver
+    from vmctl.planning.objects import Object
+    from vmctl.state.store import Store
+
+log = logging.getLogger(__name__)
+SIGNAL_AGAIN_S = 3.0  # a shutdown that arrives before the guest listens is lost without a word (facts: lifecycle)
+STARTS_AT_ONCE = 4  # more only compete for the processors
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """What effects need. `cancelled` ends transfers and waits; they can go on later."""
+
+    store: Store
+    driver: Driver
+    ledger: Ledger
+    place: plans.Place
+    clock: Clock
+    cancelled: Callable[[], bool]
+    starts: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STARTS_AT_ONCE))
+
+    def execute(self, item: Object, step: steps.Step, progress: Callable[[plans.Progress], None]) -> None:
+        """Do one step of an object. Raises the VmctlError that the effect raises; the journal entry stays then."""
+        name = type(step).__name__
+        entry = self.store.begin(item.uid, name, _detail(step))
+        log.info("%s: %s", item.key.short, step.describe())
+        self._perform(item, step, progress)
+        self.store.finish(entry)
+
+    def _perform(self, item: Object, step: steps.Step, progress: Callable[[plans.Progress], None]) -> None:
+        match step:
+            case steps.ImportLayer() | steps.CreateBlank() | steps.CreateOverlay() | steps.CopyLayer():
+                self._make(step, progress)
+            case steps.GrowLayer():
+                self._grow(step)
+            case steps.RemoveLayer():
+                layers.remove(Path(step.layer.directory), step.layer.id)
+                self.store.remove_layer(step.layer.id)
+            case steps.EnsureNetwork():
+                reservations.prepare(Path(step.network.directory))
+                self.driver.ensure_network(step.network)
+            case steps.ReserveAddress():
+                reservations.reserve(
+                    Path(step.network.directory),
+                    step.mac,
+                    step.address,
+                    step.name,
+                    step.namespace,
+                    step.network.dns_domain,
+                )
+            case steps.ReleaseAddress():
+                reservations.release(Path(step.network.directory), step.mac)
+                self.driver.forget_lease(step.network, step.address, step.mac)
+            case steps.WriteSeed():
+                self._seed(step)
+            case steps.RemoveFile():
+                Path(step.path).unlink(missing_ok=True)
+            case steps.CreateObject():
+                self._create(step)
+            case steps.DeleteObject():
+                self.ledger.mark_deleted(step.key)
+            case steps.ForgetObject():
+                self.ledger.forget(item)
+            case steps.Define() | steps.Start() | steps.ShutDown() | steps.CutPower() | steps.Undefine():
+                self._machine(step)
+            case _:
+                assert_never(step)
+
+    def _make(
+        self,
+        step: steps.ImportLayer | steps.CreateBlank | steps.CreateOverlay | steps.CopyLayer,
+        progress: Callable[[plans.Progress], None],
+    ) -> None:
+        layer, directory = step.layer, Path(step.layer.directory)
+        layers.prepare(directory)
+        match step:
+            case steps.ImportLayer():
+                source = HttpSource(step.url, step.checksums, step.ca_bundle)
+                importing.import_image(
+                    directory,
+                    layer.id,
+                    source,
+                    frozen=layer.purpose == "image",
+                    progress=lambda seen: progress(_progress(seen)),
+                    cancelled=self.cancelled,
+                )
+                if step.size_bytes is not None:
+                    layers.grow(directory, layer.id, step.size_bytes)
+            case steps.CreateBlank():
+                layers.create_blank(directory, layer.id, step.size_bytes)
+            case steps.CreateOverlay():
+                layers.create_overlay(directory, layer.id, layer.backing, step.size_bytes)
+            case steps.CopyLayer():
+                importing.copy_image(
+                    Path(step.source_directory), step.source, directory, layer.id, cancelled=self.cancelled
+                )
+        self._record(layer)
+
+    def _record(self, layer: steps.Layer) -> None:
+        size = layers.info(Path(layer.directory), layer.id).virtual_size
+        self.store.add_layer(
+            LayerRow(
+                layer.id, layer.storage_class, layer.backing or None, layer.owner, layer.purpose, size, self.clock.now()
+            )
+        )
+
+    def _grow(self, step: steps.GrowLayer) -> None:
+        if step.running is not None:
+            uid, alias = step.running
+            self.driver.resize(uid, alias, step.size_bytes)
+        else:
+            layers.grow(Path(step.layer.directory), step.layer.id, step.size_bytes)
+        self._record(step.layer)
+
+    def _seed(self, step: steps.WriteSeed) -> None:
+        path = Path(step.path)
+        make_directory(path.parent)
+        if step.form == "nocloud":
+            seed.nocloud(path, step.files["user-data"], step.files["meta-data"], step.files.get("network-config"))
+        else:
+            seed.sysprep(path, step.files)
+
+    def _create(self, step: steps.CreateObject) -> None:
+        if self.ledger.get(step.key) is None:
+            try:
+                self.ledger.create(step.key, step.document)
+            except ChangeRefused as error:  # somebody else was quicker: look again
+                self.ledger.refresh()
+                raise NotReady(f"{step.key.short} was made by somebody else in this moment") from error
+
+    def _machine(self, step: steps.Define | steps.Start | steps.ShutDown | steps.CutPower | steps.Undefine) -> None:
+        match step:
+            case steps.Define():
+                if step.hardware.console_log:
+                    make_directory(Path(step.hardware.console_log).parent)
+                self.driver.define(step.hardware)
+            case steps.Start():
+                self._intend(step.uid, PowerNote("starting", self.place.boot_id, step.nonce))
+                with self.starts:
+                    self.driver.start(step.uid)
+                self._intend(step.uid, PowerNote("on", self.place.boot_id, step.nonce))
+            case steps.ShutDown():
+                self._intend(step.uid, PowerNote("stopping", self.place.boot_id))
+                self._shut_down(step)
+                self._intend(step.uid, PowerNote("off", self.place.boot_id))
+            case steps.CutPower():
+                self.driver.destroy(step.uid)
+            case steps.Undefine():
+                self.driver.undefine(step.uid)
+
+    def _intend(self, uid: str, note: PowerNote) -> None:
+        self.store.note(uid, NOTE, note.text())
+
+    def _shut_down(self, step: steps.ShutDown) -> None:
+        """Signal again and again until the guest is off or its grace period is over; then cut the power and say so."""
+        deadline = self.clock.now() + step.grace_s
+        signal_at = 0.0
+        while not self._is_off(step.uid):
+            now = self.clock.now()
+            if now >= deadline or self.cancelled():
+                break
+            if now >= signal_at:
+                self.driver.shutdown(step.uid)
+                signal_at = now + SIGNAL_AGAIN_S
+            self.clock.sleep(min(0.2, max(0.01, deadline - now)))
+        if self._is_off(step.uid):
+            return
+        if self.cancelled():
+            raise NotReady("the shutdown was interrupted; it is signalled again by the next apply")
+        log.warning("%s did not power off within %s s; its power is cut", step.uid, step.grace_s)
+        self.driver.destroy(step.uid)
+
+    def _is_off(self, uid: str) -> bool:
+        domain = self.driver.observe(uid)
+        return domain is None or domain.power == "off"
+
+
+def make_directory(path: Path) -> None:
+    """A directory that QEMU's user may pass through and others cannot list."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o711)
+
+
+def _progress(seen: Transfer) -> plans.Progress:
+    return plans.Progress(
+        seen.received_bytes,
+        seen.total_bytes,
+        seen.current_bytes_per_s,
+        seen.average_bytes_per_s,
+        "downloading" if seen.stage == "download" else "converting",
+    )
+
+
+def _detail(step: steps.Step) -> dict[str, Any]:
+    """What the journal keeps of a step: names and places, never a payload."""
+    layer = getattr(step, "layer", None)
+    detail = {"what": step.describe()}
+    if isinstance(layer, steps.Layer):
+        detail |= {"layer": layer.id, "directory": layer.directory}
+    return detail

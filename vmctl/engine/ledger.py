@@ -1,0 +1,149 @@
+"""The objects in memory, kept in step with the store: one writer of everything a pass records."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from vmctl.planning.objects import Object, Objects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vmctl.resources.keys import Key
+    from vmctl.state.store import Store
+    from vmctl.state.stored import Stored
+
+
+def as_object(stored: Stored) -> Object:
+    """The planning view of a stored object."""
+    return Object(
+        stored.key,
+        stored.uid,
+        stored.generation,
+        stored.document,
+        stored.status,
+        stored.created,
+        stored.deleted,
+        stored.resource_version,
+    )
+
+
+class Ledger:
+    """All objects by key. `changed` is called with the key of whatever others may be waiting for."""
+
+    def __init__(self, store: Store, changed: Callable[[Key], None] = lambda key: None) -> None:
+        self._store = store
+        self._lock = threading.RLock()
+        self._objects: dict[Key, Object] = {}
+        self._view: Objects | None = None
+        self._version = -1
+        self.changed = changed
+        self.refresh()
+
+    def snapshot(self) -> Objects:
+        """The objects at this moment; cheap while nothing changes."""
+        with self._lock:
+            if self._view is None:
+                self._view = Objects(dict(self._objects))
+            return self._view
+
+    def get(self, key: Key) -> Object | None:
+        with self._lock:
+            return self._objects.get(key)
+
+    def refresh(self) -> list[Key]:
+        """Read again what other processes wrote; the keys that are new, changed or gone."""
+        with self._lock:
+            version = self._store.data_version()
+            if version == self._version:
+                return []
+            self._version = version
+            fresh = {stored.key: as_object(stored) for stored in self._store.list()}
+            moved = [
+                key for key, item in fresh.items() if (old := self._objects.get(key)) is None or _differs(old, item)
+            ]
+            gone = [key for key in self._objects if key not in fresh]
+            for key, item in fresh.items():  # keep parsed models of what did not change
+                old = self._objects.get(key)
+                if (
+                    old is not None
+                    and old.uid == item.uid
+                    and old.version == item.version
+                    and old.deleted == item.deleted
+                ):
+                    fresh[key] = old
+            self._objects, self._view = fresh, None
+            return [*moved, *gone]
+
+    def set_status(self, item: Object, status: Mapping[str, Any]) -> Object:
+        """Record a status; tells the others when it changed in a way that they may be waiting for."""
+        with self._lock:
+            current = self._objects.get(item.key)
+            if current is None or current.uid != item.uid:
+                return item
+            if current.status == status:
+                return current
+            self._store.set_status(item.uid, dict(status))
+            updated = replace(current, status=dict(status))
+            self._share_model(current, updated)
+            self._objects[item.key], self._view = updated, None
+        if _matters(current.status, status):
+            self.changed(item.key)
+        return updated
+
+    def create(self, key: Key, document: Mapping[str, Any]) -> Object:
+        """Add an object; raises ChangeRefused when there is one."""
+        with self._lock:
+            item = as_object(self._store.create(key, document))
+            self._objects[key], self._view = item, None
+        self.changed(key)
+        return item
+
+    def mark_deleted(self, key: Key) -> None:
+        with self._lock:
+            stored = self._store.mark_deleted(key)
+            if stored is None:
+                return
+            self._objects[key], self._view = as_object(stored), None
+        self.changed(key)
+
+    def forget(self, item: Object) -> None:
+        """Remove an object for good."""
+        with self._lock:
+            self._store.remove(item.uid)
+            self._objects.pop(item.key, None)
+            self._view = None
+        self.changed(item.key)
+
+    def learn(self, stored: Stored) -> None:
+        """Take in an object that this process wrote through the store itself."""
+        with self._lock:
+            self._objects[stored.key], self._view = as_object(stored), None
+
+    @staticmethod
+    def _share_model(old: Object, new: Object) -> None:
+        """A status does not change the manifest: keep what was parsed."""
+        if "model" in old.__dict__:
+            new.__dict__["model"] = old.__dict__["model"]
+
+
+def _differs(old: Object, new: Object) -> bool:
+    return (old.uid, old.generation, old.deleted, old.document) != (new.uid, new.generation, new.deleted, new.document)
+
+
+def _matters(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a change of status can move others: phases, addresses, sizes, what a condition says; not progress and times."""
+    return _essence(old) != _essence(new)
+
+
+def _essence(status: Mapping[str, Any]) -> tuple[Any, ...]:
+    conditions = [(item["type"], item["status"]) for item in status.get("conditions") or ()]
+    return (
+        status.get("phase"),
+        status.get("address"),
+        status.get("capacity"),
+        status.get("virtualMachineIPAddressName"),
+        conditions,
+    )

@@ -1,0 +1,154 @@
+"""Look at the world for one object: everything its rules may look at, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmctl.network import addresses, networks
+from vmctl.planning import storage_classes
+from vmctl.planning.addresses import lease_of
+from vmctl.planning.graph import references
+from vmctl.planning.machine_hardware import domain_name
+from vmctl.planning.plans import Failure, LayerSeen, Place, Progress, World
+from vmctl.planning.steps import Layer
+from vmctl.resources.keys import Key
+from vmctl.storage import importing, layers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vmctl.engine.ledger import Ledger
+    from vmctl.hypervisor.driver import Driver
+    from vmctl.planning.objects import Object, Objects
+    from vmctl.planning.observed import Domain, Guest, NatNetwork
+    from vmctl.state import layers as recorded
+    from vmctl.state.store import Store
+
+DEFAULT_CIDRS = ("10.66.0.0/16",)
+FIRMWARE_WORDS = ("No bootable device", "No bootable option or device was found", "Access Denied", "Security Violation")
+TRANSCRIPT_TAIL = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Where observations come from."""
+
+    store: Store
+    driver: Driver
+    ledger: Ledger
+    place: Place
+    clock: Callable[[], float]
+
+    def world(self, item: Object, failure: Failure | None = None, progress: Progress | None = None) -> World:
+        """Everything about one object, now."""
+        objects = self.ledger.snapshot()
+        world = World(
+            item,
+            objects,
+            self.driver.host(),
+            self.place,
+            self.clock(),
+            failure,
+            progress,
+            layers=self.layers(item, objects),
+            notes=self.store.notes(item.uid),
+        )
+        return (
+            self._machine(world)
+            if item.key.kind == "VirtualMachine"
+            else replace(world, networks=self.networks(objects))
+        )
+
+    def layers(self, item: Object, objects: Objects) -> Mapping[str, LayerSeen]:
+        """The layers of an object and of what it refers to, by id."""
+        owners = {
+            item.uid,
+            *(found.uid for key in references(item.key, item.document) if (found := objects.get(key)) is not None),
+        }
+        directories = {
+            found.key.name: storage_classes.home(found).directory for found in objects.of_kind("StorageClass")
+        }
+        rows = [row for row in self.store.layers() if row.owner in owners]
+        return {row.id: _seen(row, directories.get(row.storage_class, "")) for row in rows}
+
+    def networks(self, objects: Objects) -> tuple[NatNetwork, ...]:
+        """The managed networks, one for each range; none where they cannot be made."""
+        if not self.driver.host().managed_networks:
+            return ()
+        return tuple(
+            networks.nat_network(cidr, self.place.installation, Path(self.place.state_dir)) for cidr in cidrs(objects)
+        )
+
+    def candidate(self, world: World) -> str:
+        """The address an address object would get now; empty when all are taken or it has one."""
+        if lease_of(world.object, world) is not None:
+            return ""
+        taken = {
+            lease.key.name.removeprefix("ip-").replace("-", ".")
+            for lease in world.objects.of_kind("VirtualMachineIPAddressLease")
+        }
+        return addresses.allocate(cidrs(world.objects), taken, world.object.uid)
+
+    def mac(self, world: World) -> str:
+        """The hardware address of a machine's main interface: the one it has, else one that follows from its uid."""
+        domain = world.domain
+        for hardware in (domain.running, domain.defined) if domain is not None else ():
+            for nic in hardware.nics if hardware is not None else ():
+                return nic.mac
+        return addresses.mac_for(world.object.uid, "main")
+
+    def _machine(self, world: World) -> World:
+        item = world.object
+        domain = self.driver.observe(item.uid)
+        owner = self.driver.uid_of(domain_name(item.key)) if domain is None else None
+        guest = self._guest(domain)
+        said = (
+            _firmware_said(Path(self.place.state_dir) / "consoles" / f"{item.uid}.log")
+            if domain is not None and guest is None
+            else ""
+        )
+        return replace(
+            world,
+            domain=domain,
+            foreign=owner or "",
+            guest=guest,
+            firmware_said=said,
+            networks=self.networks(world.objects),
+        )
+
+    def _guest(self, domain: Domain | None) -> Guest | None:
+        connected = domain is not None and domain.power == "running" and domain.agent_connected
+        return self.driver.guest(domain.uid) if domain is not None and connected else None
+
+
+def cidrs(objects: Objects) -> tuple[str, ...]:
+    """`virtualMachineCIDRs` of the ModuleConfig, else our default."""
+    config = objects.get(Key("ModuleConfig", "", "virtualization"))
+    settings = (config.document.get("spec") or {}).get("settings") or {} if config is not None else {}
+    return tuple(settings.get("virtualMachineCIDRs") or DEFAULT_CIDRS)
+
+
+def _seen(row: recorded.Layer, directory: str) -> LayerSeen:
+    layer = Layer(row.id, row.owner or "", row.storage_class, directory, row.purpose, row.backing or "")
+    place = Path(directory)
+    if not directory or not layers.exists(place, row.id):
+        return LayerSeen(layer, exists=False, size_bytes=row.size)
+    found = layers.info(place, row.id)
+    imported = importing.recorded(place, row.id)
+    if imported is None:
+        return LayerSeen(layer, exists=True, size_bytes=found.virtual_size, stored_bytes=found.actual_size)
+    return LayerSeen(layer, True, found.virtual_size, found.actual_size, imported.format, imported.cdrom)
+
+
+def _firmware_said(log: Path) -> str:
+    """The last words of the firmware on the serial console, when it found nothing to boot."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - TRANSCRIPT_TAIL))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return " ".join(word for word in FIRMWARE_WORDS if word in text)

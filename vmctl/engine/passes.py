@@ -1,0 +1,163 @@
+"""One pass over one object: observe, plan, record the status, carry the steps out; again until nothing is left.
+
+A pass looks at the world, never at what made it run, so merged and lost events are harmless. It returns one Outcome.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from vmctl.errors import Bug, VmctlError
+from vmctl.planning import addresses, classes, disks, images, machines
+from vmctl.planning.plans import Failure, Plan, Progress, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmctl.engine.executing import Executor
+    from vmctl.engine.ledger import Ledger
+    from vmctl.engine.observing import Observer
+    from vmctl.planning.objects import Object
+    from vmctl.planning.steps import Step
+    from vmctl.resources.keys import Key
+    from vmctl.state.store import Store
+
+log = logging.getLogger(__name__)
+ROUNDS = 12  # a pass that has not come to an end by then goes round in a circle
+BACKOFF_S, LONGEST_S = 2.0, 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a pass ended: settled, or to be looked at again at a time; with the failure, if there is one."""
+
+    key: Key
+    settled: bool = True
+    look_again: float | None = None
+    failure: Failure | None = None
+    waits_for: tuple[Key, ...] = ()
+    gone: bool = False
+
+
+@dataclass(slots=True)
+class Passes:
+    """Runs passes. `seen` is told of every status that is recorded (for progress on a terminal)."""
+
+    store: Store
+    ledger: Ledger
+    observer: Observer
+    executor: Executor
+    seen: Callable[[Object, Object], None] = lambda before, after: None
+    failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
+
+    def run(self, key: Key) -> Outcome:
+        """One pass over the object of that name."""
+        done: tuple[Step, ...] = ()
+        for _ in range(ROUNDS):
+            item = self.ledger.get(key)
+            if item is None:
+                return Outcome(key, gone=True)
+            world = self.observer.world(item, self._failure(item))
+            plan = self.plan(world)
+            self._record(item, plan)
+            if not plan.steps:
+                return Outcome(key, plan.settled, plan.look_again, self._failure(item), plan.waits_for)
+            if plan.steps == done:
+                return self._stuck(item, plan)
+            trouble = self._execute(item, world, plan.steps)
+            if trouble is not None:
+                return self._failed(item, trouble)
+            done = plan.steps
+        return self._stuck(item, plan)
+
+    def plan(self, world: World) -> Plan:
+        """What the rules of the object's kind say; pure but for the two names that the observer proposes."""
+        match world.object.key.kind:
+            case "VirtualMachine":
+                return machines.plan(world, self.observer.mac(world))
+            case "VirtualDisk":
+                return disks.plan(world)
+            case "VirtualImage" | "ClusterVirtualImage":
+                return images.plan(world)
+            case "VirtualMachineClass":
+                return classes.plan(world)
+            case "VirtualMachineIPAddress":
+                return addresses.plan(world, self.observer.candidate(world))
+            case "VirtualMachineIPAddressLease":
+                return addresses.plan_lease(world)
+            case _:
+                from vmctl.planning import plain
+
+                return plain.plan(world)
+
+    def _failure(self, item: Object) -> Failure | None:
+        """The last failure, unless the manifest has changed since."""
+        failure = self.failures.get(item.uid)
+        return failure if failure is not None and failure.generation == item.generation else None
+
+    def _record(self, item: Object, plan: Plan) -> None:
+        for note in plan.notes:
+            self.store.record_event(
+                item.key, "Warning" if note.warning else "Normal", note.reason, note.message, uid=item.uid
+            )
+        updated = self.ledger.set_status(item, plan.status)
+        if updated is not item:
+            self.seen(item, updated)
+
+    def _execute(self, item: Object, world: World, steps: tuple[Step, ...]) -> VmctlError | None:
+        """Do the steps in order; the first that fails ends it and is returned."""
+
+        def progress(now: Progress) -> None:
+            current = self.ledger.get(item.key)
+            if current is not None:
+                self._record(current, replace(self.plan(replace(world, object=current, progress=now)), notes=()))
+
+        for step in steps:
+            try:
+                self.executor.execute(item, step, progress)
+            except VmctlError as error:
+                log.info("%s: %s failed: %s", item.key.short, type(step).__name__, error.message)
+                return error
+        self.failures.pop(item.uid, None)
+        return None
+
+    def _failed(self, item: Object, error: VmctlError) -> Outcome:
+        """Remember the failure, let the status say it, and say when it is tried again."""
+        now = self.executor.clock.now()
+        before = self._failure(item)
+        attempts = before.attempts + 1 if before is not None else 1
+        pause = (
+            None
+            if error.retry == "never"
+            else BACKOFF_S
+            if error.retry == "wait"
+            else min(LONGEST_S, BACKOFF_S * 2 ** (attempts - 1))
+        )
+        failure = Failure(
+            error.reason,
+            error.message,
+            error.remedy,
+            now + pause if pause is not None else None,
+            attempts,
+            item.generation,
+        )
+        self.failures[item.uid] = failure
+        if error.retry != "wait":
+            self.store.record_event(item.key, "Warning", error.reason, failure.sentence, uid=item.uid)
+        current = self.ledger.get(item.key)
+        if current is None:
+            return Outcome(item.key, gone=True)
+        plan = self.plan(self.observer.world(current, failure))
+        self._record(current, plan)
+        return Outcome(item.key, plan.settled, failure.retry_at, failure, plan.waits_for)
+
+    def _stuck(self, item: Object, plan: Plan) -> Outcome:
+        """Steps that were done and are asked for again: never loop on them, say it instead."""
+        words = ", ".join(step.describe() for step in plan.steps)
+        bug = Bug(
+            f"{item.key.short} does not come to rest: after «{words}» the same is asked for again",
+            remedy="please report this",
+        )
+        return self._failed(item, bug)

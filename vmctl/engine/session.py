@@ -1,0 +1,230 @@
+"""One engine at work on one host: the lock, the store, the driver, and passes until nothing is left to do."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmctl.engine import settled
+from vmctl.engine.clock import Clock, SystemClock
+from vmctl.engine.ledger import Ledger
+from vmctl.errors import Locked, TimedOut
+from vmctl.planning import goals
+from vmctl.planning.plans import Place
+from vmctl.state.lock import EngineLock
+from vmctl.state.store import Store
+
+if TYPE_CHECKING:
+    from vmctl.engine.passes import Outcome, Passes
+    from vmctl.engine.settings import Settings
+    from vmctl.hypervisor.driver import Driver
+    from vmctl.planning.objects import Object
+    from vmctl.resources.keys import Key
+
+Seen = Callable[["Object", "Object"], None]
+LOCK_POLL_S = 0.1
+
+
+def nothing_seen(before: Object, after: Object) -> None:
+    """The observer of a caller that wants no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a convergence ended: what failed, what is not where its spec asks, and whether time ran out."""
+
+    failed: dict[Key, str] = field(default_factory=dict["Key", str])
+    unreached: dict[Key, str] = field(default_factory=dict["Key", str])
+    timed_out: bool = False
+
+
+@dataclass(slots=True)
+class Session:
+    """An engine that holds the lock."""
+
+    store: Store
+    driver: Driver
+    ledger: Ledger
+    place: Place
+    clock: Clock
+    _cancelled: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+    def unsettled(self) -> list[Key]:
+        """The objects that are not as the last pass left them, nothing to do; empty for an idle apply."""
+        marks = self.store.settled()
+        if not marks:
+            return list(self.ledger.snapshot().by_key)
+        now = self._digests()
+        return [key for key, item in self.ledger.snapshot().by_key.items() if marks.get(item.uid) != now[item.uid]]
+
+    def converge(
+        self,
+        keys: Iterable[Key],
+        *,
+        goal: Iterable[Key] = (),
+        timeout_s: float | None = None,
+        until: Callable[[], bool] | None = None,
+        seen: Seen = nothing_seen,
+    ) -> Result:
+        """Run passes over `keys` and over all that they move, until nothing is left to do now.
+
+        With `goal`, go on until those objects are where their spec asks; with `until`, until it says so; both end at `timeout_s`.
+        """
+        from vmctl.engine.convergence import Convergence  # what only a pass needs costs 0.2 s to import
+
+        passes = self._passes(seen)
+        convergence = Convergence(passes.run, self.ledger, self.clock)
+        deadline = None if timeout_s is None else self.clock.now() + timeout_s
+        goal = list(goal)
+        late = False
+
+        def reached() -> bool:
+            nonlocal late
+            late = deadline is not None and self.clock.now() >= deadline
+            return late or self.cancelled or self._reached(goal, until)
+
+        self._prepare()
+        convergence.add(keys)
+        try:
+            convergence.run(reached, timers=bool(goal) or until is not None)
+        except KeyboardInterrupt:
+            self._cancelled.set()
+            raise
+        finally:
+            convergence.drain()
+        self._tidy(passes)
+        self._settle(convergence.outcomes)
+        return self._result(convergence.outcomes, goal, late=late)
+
+    def cancel(self) -> None:
+        """End waits and transfers; what was begun is in the journal or can go on."""
+        self._cancelled.set()
+
+    def _reached(self, goal: list[Key], until: Callable[[], bool] | None) -> bool:
+        if until is not None:
+            return until()
+        items = [self.ledger.get(key) for key in goal]
+        return all(item is None or not goals.missing(item) or goals.failed(item) for item in items)
+
+    def _passes(self, seen: Seen) -> Passes:
+        from vmctl.engine.executing import Executor
+        from vmctl.engine.observing import Observer
+        from vmctl.engine.passes import Passes
+
+        observer = Observer(self.store, self.driver, self.ledger, self.place, self.clock.now)
+        executor = Executor(self.store, self.driver, self.ledger, self.place, self.clock, lambda: self.cancelled)
+        return Passes(self.store, self.ledger, observer, executor, seen)
+
+    def _prepare(self) -> None:
+        """The host's own objects, before anything refers to them."""
+        from vmctl.engine import built_in
+
+        host = self.driver.host()
+        self.store.bind_host(host.uuid, host.uri)
+        built_in.ensure(self.store, host, self.place.state_dir)
+        self.ledger.refresh()
+
+    def _tidy(self, passes: Passes) -> None:
+        from vmctl.engine import tidying
+
+        tidying.tidy(self.store, self.ledger, passes.observer.place)
+
+    def _settle(self, outcomes: dict[Key, Outcome]) -> None:
+        """Mark what is at rest, as it is now, so that the next apply can pass over it."""
+        digests = self._digests()
+        marks = self.store.settled()
+        with self.store.batch(durable=False):
+            for key, outcome in outcomes.items():
+                item = self.ledger.get(key)
+                if item is None or not outcome.settled or outcome.failure is not None or item.terminating:
+                    continue
+                if marks.get(item.uid) != digests[item.uid]:
+                    self.store.settle(item.uid, digests[item.uid])
+
+    def _digests(self) -> dict[str, str]:
+        return settled.digests(self.ledger.snapshot(), self.driver.listing(), self.store.layers(), self.place)
+
+    def _result(self, outcomes: dict[Key, Outcome], goal: list[Key], *, late: bool) -> Result:
+        failed = {key: outcome.failure.sentence for key, outcome in outcomes.items() if outcome.failure is not None}
+        for item in self.ledger.snapshot().by_key.values():
+            if goals.failed(item) and item.key in outcomes:
+                failed.setdefault(item.key, goals.missing(item))
+        waiting = {
+            key: why for key in goal if (item := self.ledger.get(key)) is not None and (why := goals.missing(item))
+        }
+        return Result(failed, waiting, late)
+
+
+@contextmanager
+def session(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    waiting: Callable[[str], None] = lambda holder: None,
+    timeout_s: float | None = None,
+) -> Iterator[Session]:
+    """Take the engine's lock, connect, and give back an engine; everything is closed at the end.
+
+    While somebody else is at work, `waiting` is told who, and the lock is taken when it falls free; TimedOut after `timeout_s`.
+    """
+    clock = clock or SystemClock()
+    directory = Path(settings.state_dir)
+    store = Store.open(directory, clock=clock.now)
+    lock = EngineLock(directory)
+    _acquire(lock, clock, waiting, timeout_s)
+    driver = connect(settings, store.installation)
+    try:
+        place = Place(
+            store.installation,
+            str(directory),
+            store.hash_key,
+            boot_id(),
+            settings.overcommit_memory,
+            settings.overcommit_cpu,
+        )
+        yield Session(store, driver, Ledger(store), place, clock)
+    finally:
+        driver.close()
+        lock.release()
+        store.close()
+
+
+def connect(settings: Settings, installation: str) -> Driver:
+    """The driver for the configured host."""
+    from vmctl.hypervisor.libvirt_driver import LibvirtDriver
+
+    return LibvirtDriver(settings.libvirt_uri, installation, accelerator=settings.accelerator)
+
+
+def boot_id() -> str:
+    """What tells this boot of the host from the one before."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _acquire(lock: EngineLock, clock: Clock, waiting: Callable[[str], None], timeout_s: float | None) -> None:
+    deadline = None if timeout_s is None else clock.now() + timeout_s
+    told = False
+    while True:
+        try:
+            lock.acquire(" ".join(["vmctl", *sys.argv[1:]]))
+        except Locked as error:
+            if deadline is not None and clock.now() >= deadline:
+                raise TimedOut(error.message, remedy=error.remedy) from error
+            if not told:
+                waiting(error.message)
+                told = True
+            clock.sleep(LOCK_POLL_S)
+        else:
+            return

@@ -1,0 +1,65 @@
+"""Has anything moved since nothing was left to do? One cheap digest per object, without models, graph or parsed documents.
+
+An object is skipped only while its own version, the versions of all it refers to, its files, libvirt's own text of both its
+definitions, and the boot of the host are those of the pass that found nothing to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmctl import __version__
+from vmctl.planning.conditions import holds
+from vmctl.planning.graph import references
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from vmctl.planning.objects import Object, Objects
+    from vmctl.planning.observed import Listed
+    from vmctl.planning.plans import Place
+    from vmctl.state.layers import Layer
+
+
+def digests(objects: Objects, listed: Mapping[str, Listed], rows: Iterable[Layer], place: Place) -> dict[str, str]:
+    """The digest of every object by uid, as of now."""
+    directories = {
+        item.key.name: str((item.document.get("parameters") or {}).get("path", ""))
+        for item in objects.of_kind("StorageClass")
+    }
+    files: dict[str, list[str]] = {}
+    for row in rows:
+        if row.owner:
+            files.setdefault(row.owner, []).append(f"{row.id} {_inode(directories.get(row.storage_class, ''), row.id)}")
+    return {
+        item.uid: _digest(item, objects, listed, files.get(item.uid, []), place) for item in objects.by_key.values()
+    }
+
+
+def _digest(item: Object, objects: Objects, listed: Mapping[str, Listed], files: list[str], place: Place) -> str:
+    parts = [__version__, place.boot_id, str(item.version), str(item.deleted), *sorted(files)]
+    for key in references(item.key, item.document):
+        other = objects.get(key)
+        parts.append(f"{key} {other.version if other is not None else None}")
+    if item.key.kind == "VirtualMachine":
+        domain = listed.get(item.uid)
+        parts.append(f"{domain.power} {domain.fingerprint}" if domain is not None else "no domain")
+        if not holds(item.status, "AgentReady"):
+            parts.append(_length(Path(place.state_dir) / "consoles" / f"{item.uid}.log"))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _inode(directory: str, layer: str) -> str:
+    try:
+        return str((Path(directory) / f"{layer}.qcow2").stat().st_ino)
+    except OSError:
+        return "missing"
+
+
+def _length(path: Path) -> str:
+    try:
+        return str(path.stat().st_size)
+    except OSError:
+        return "missing"

@@ -1,0 +1,93 @@
+"""The rules of VirtualMachineClass on the one host: whether it can run the class's CPU, and who uses the class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vmctl.planning import placement
+from vmctl.planning.conditions import Condition, written
+from vmctl.planning.plans import Plan, World
+from vmctl.planning.steps import ForgetObject
+
+if TYPE_CHECKING:
+    from vmctl.planning.objects import Object
+    from vmctl.planning.observed import Host
+
+DEFAULT_MARK = "virtualmachineclass.virtualization.deckhouse.io/is-default-class"
+
+
+def plan(world: World) -> Plan:
+    """Whether machines of this class can run here."""
+    item = world.object
+    users = [
+        machine
+        for machine in world.objects.of_kind("VirtualMachine")
+        if machine.document["spec"].get("virtualMachineClassName") == item.key.name
+    ]
+    if item.terminating:
+        return _leave(world, users)
+    node = next(world.objects.of_kind("Node"), None)
+    cpu, host = item.document["spec"]["cpu"], world.host
+    extra: dict[str, Any] = {
+        "cpuFeatures": {},
+        "availableNodes": [],
+        "maxAllocatableResources": {"cpu": str(host.cpus), "memory": f"{host.memory_kib}Ki"},
+    }
+    conditions: list[Condition] = []
+    if cpu["type"] == "Discovery":
+        conditions.append(Condition("Discovered", "True", "DiscoverySucceeded"))
+        extra["cpuFeatures"] = {"enabled": sorted(host.features)}
+    elif cpu["type"] == "Features":
+        extra["cpuFeatures"] = {
+            "enabled": sorted(cpu["features"]),
+            "notEnabledCommon": sorted(host.features - set(cpu["features"])),
+        }
+    trouble = _unsuitable(item, node, host)
+    if trouble:
+        conditions.insert(0, Condition("Ready", "False", "NoSuitableNodesFound", trouble))
+        return Plan(_status(world, "Pending", conditions, extra))
+    conditions.insert(0, Condition("Ready", "True", "SuitableNodesFound"))
+    extra["availableNodes"] = [node.key.name if node else host.name]
+    return Plan(_status(world, "Ready", conditions, extra))
+
+
+def _unsuitable(item: Object, node: Object | None, host: Host) -> str:
+    cpu = item.document["spec"]["cpu"]
+    selector = item.document["spec"].get("nodeSelector")
+    if selector and not placement.matches(selector, node.labels if node else {}):
+        return f"the nodeSelector does not match the labels of {host.name}"
+    if cpu["type"] == "Model" and cpu["model"] not in host.models:
+        return f"this host cannot give a guest the CPU model {cpu['model']}; it can: {', '.join(sorted(host.models)[:8]) or 'none'} …"
+    missing = sorted(set(cpu.get("features") or ()) - host.features) if cpu["type"] == "Features" else []
+    if missing:
+        return f"this host cannot give a guest the CPU feature{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+    return ""
+
+
+def _leave(world: World, users: list[Object]) -> Plan:
+    item = world.object
+    if users:
+        names = ", ".join(user.key.name for user in users)
+        return Plan(
+            _status(
+                world,
+                "Terminating",
+                [
+                    Condition("Ready", "False", "Terminating", "the class is being deleted"),
+                    Condition("InUse", "True", "VirtualMachineClassInUse", f"used by {names}"),
+                ],
+                {},
+            ),
+            waits_for=tuple(user.key for user in users),
+        )
+    return Plan(_status(world, "Terminating", [], {}), (ForgetObject(item.key, item.uid),), settled=False)
+
+
+def _status(world: World, phase: str, conditions: list[Condition], extra: dict[str, Any]) -> dict[str, Any]:
+    item = world.object
+    return {
+        "phase": phase,
+        **extra,
+        "observedGeneration": item.generation,
+        "conditions": written(conditions, item.status, item.generation, world.now),
+    }

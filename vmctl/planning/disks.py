@@ -1,0 +1,270 @@
+"""The rules of VirtualDisk: blank, on top of an image, or from HTTP; grown, never shrunk; held by one machine at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vmctl.planning import images, storage_classes
+from vmctl.planning.conditions import Condition, written
+from vmctl.planning.images import finished, layer_id, layers_of, source_ready, world_progress
+from vmctl.planning.plans import LayerSeen, Note, Plan, World
+from vmctl.planning.steps import (
+    CopyLayer,
+    CreateBlank,
+    CreateOverlay,
+    ForgetObject,
+    GrowLayer,
+    ImportLayer,
+    Layer,
+    RemoveLayer,
+    Step,
+)
+from vmctl.planning.storage_classes import Home, Missing
+from vmctl.planning.usage import holder, holds_devices, machines_using
+from vmctl.resources.units import quantity_bytes, shown_quantity
+
+if TYPE_CHECKING:
+    from vmctl.planning.objects import Object, Objects
+    from vmctl.resources.keys import Key
+
+TOO_SMALL = "persistentVolumeClaim.size {size} is smaller than the image, which unpacks to {unpacked}; ask for at least that, or leave size out"
+
+
+def wanted_bytes(item: Object) -> int | None:
+    size = (item.document["spec"].get("persistentVolumeClaim") or {}).get("size")
+    return None if size is None else quantity_bytes(size)
+
+
+def reference(item: Object) -> Key | None:
+    """The image a disk is made from, if it is made from one."""
+    return images.reference(item) if item.document["spec"].get("dataSource") else None
+
+
+def home_of(item: Object, objects: Objects) -> Home | Missing:
+    claim = item.document["spec"].get("persistentVolumeClaim") or {}
+    return storage_classes.choose(
+        objects, claim.get("storageClassName"), storage_classes.module_default(objects, "virtualDisks")
+    )
+
+
+def plan(world: World) -> Plan:
+    """Where a disk is, and what comes next for it."""
+    item = world.object
+    if item.terminating:
+        return _leave(world)
+    seen = finished(world, item.uid)
+    if seen is not None:
+        return _kept(world, seen)
+    home = home_of(item, world.objects)
+    if isinstance(home, Missing):
+        return Plan(
+            _status(
+                world,
+                "Pending",
+                [
+                    Condition("StorageClassReady", "False", "StorageClassNotReady", home.message),
+                    Condition("Ready", "False", "StorageClassIsNotReady", home.message),
+                ],
+                {},
+            )
+        )
+    return _make(world, home)
+
+
+def _make(world: World, home: Home) -> Plan:
+    item = world.object
+    classed = Condition("StorageClassReady", "True", "StorageClassReady", f"storage class {home.name}")
+    extra: dict[str, Any] = {"storageClassName": home.name}
+    parent_key = reference(item)
+    source = Condition("DatasourceReady", "True", "DatasourceReady")
+    if parent_key is not None:
+        source = source_ready(parent_key, world.objects.get(parent_key), world.objects)
+        if source.status != "True":
+            return Plan(
+                _status(
+                    world,
+                    "Pending",
+                    [source, classed, Condition("Ready", "False", "DatasourceIsNotReady", source.message)],
+                    extra,
+                ),
+                waits_for=(parent_key,),
+            )
+    failure = world.failure
+    if failure is not None and failure.retry_at is None and failure.generation == item.generation:
+        return _failed(world, [source, classed], failure.sentence, extra)
+    if home.waits_for_consumer and not any(machines_using(item, world.objects)):
+        message = f"storage class {home.name} makes disks when the first machine wants them; no machine refers to {item.key.name} yet"
+        return Plan(
+            _status(
+                world,
+                "WaitForFirstConsumer",
+                [source, classed, Condition("Ready", "False", "WaitingForFirstConsumer", message)],
+                extra,
+            )
+        )
+    steps = _creation(world, home)
+    if isinstance(steps, str):
+        return _failed(world, [source, classed], steps, extra)
+    message = (
+        "the disk is being made"
+        if failure is None
+        else f"{failure.sentence}; tried again (attempt {failure.attempts + 1})"
+    )
+    status = _status(
+        world,
+        "Provisioning",
+        [source, classed, Condition("Ready", "False", "Provisioning", message)],
+        {**extra, "progress": "0%", **world_progress(world)},
+    )
+    if failure is not None and failure.retry_at is not None and failure.retry_at > world.now:
+        return Plan(status, look_again=failure.retry_at, settled=False)
+    return Plan(status, steps, settled=False)
+
+
+def _creation(world: World, home: Home) -> tuple[Step, ...] | str:
+    """The steps that make the disk, or why it cannot be made."""
+    item = world.object
+    spec = item.document["spec"]
+    data_source, size = spec.get("dataSource"), wanted_bytes(item)
+    top = Layer(layer_id(item.uid, data_source, home.name), item.uid, home.name, home.directory, "disk")
+    stale = tuple(
+        RemoveLayer(seen.layer, f"the unfinished {item.key.short}")
+        for seen in layers_of(world, item.uid)
+        if seen.layer.id != top.id and not seen.finished
+    )
+    if not data_source:
+        return (*stale, CreateBlank(top, size or 0))
+    if data_source["type"] == "HTTP":
+        http = data_source["http"]
+        return (*stale, ImportLayer(top, http["url"], http.get("checksum") or {}, http.get("caBundle") or "", size))
+    parent_key = reference(item)
+    parent = world.objects.get(parent_key) if parent_key else None
+    if parent is None:
+        return "the image is gone"
+    image = finished(world, parent.uid, home.name) or finished(world, parent.uid)
+    if image is None:
+        return f"{parent.key.short} has no data"
+    if image.cdrom:
+        return f"{parent.key.short} is an ISO image: a disk cannot be made from one; put the image itself into blockDeviceRefs"
+    if size is not None and size < image.size_bytes:
+        return TOO_SMALL.format(size=spec["persistentVolumeClaim"]["size"], unpacked=shown_quantity(image.size_bytes))
+    copy: tuple[Step, ...] = ()
+    base = image.layer
+    if base.storage_class != home.name:  # a chain never leaves its class
+        base = Layer(layer_id(parent.uid, "copy", home.name), parent.uid, home.name, home.directory, "image")
+        copy = (CopyLayer(base, image.layer.directory, image.layer.id),)
+    overlay = Layer(top.id, top.owner, top.storage_class, top.directory, "disk", backing=base.id)
+    return (*stale, *copy, CreateOverlay(overlay, size or image.size_bytes, parent.key.short))
+
+
+def _kept(world: World, seen: LayerSeen) -> Plan:
+    """A disk that was made: there, lost, growing, or asked to shrink."""
+    item = world.object
+    extra: dict[str, Any] = {
+        "capacity": shown_quantity(seen.size_bytes),
+        "storageClassName": seen.layer.storage_class,
+        "target": {"persistentVolumeClaimName": seen.layer.id},
+        "progress": "100%",
+    }
+    classed = Condition("StorageClassReady", "True", "StorageClassReady", f"storage class {seen.layer.storage_class}")
+    if not seen.exists:
+        where = f"{seen.layer.directory}/{seen.layer.id}.qcow2"
+        return Plan(
+            _status(
+                world,
+                "PVCLost",
+                [
+                    classed,
+                    Condition(
+                        "Ready",
+                        "False",
+                        "PVCLost",
+                        f"the file {where} is gone; nothing is made in its place: put it back, or delete the disk",
+                    ),
+                ],
+                extra,
+            )
+        )
+    size = wanted_bytes(item)
+    ready = Condition("Ready", "True", "Ready")
+    if size is not None and size > seen.size_bytes:
+        failure = world.failure
+        message = (
+            failure.sentence if failure else f"growing from {shown_quantity(seen.size_bytes)} to {shown_quantity(size)}"
+        )
+        status = _status(
+            world, "Resizing", [classed, ready, Condition("Resizing", "True", "InProgress", message)], extra
+        )
+        if failure is not None and (failure.retry_at is None or failure.retry_at > world.now):
+            return Plan(status, look_again=failure.retry_at, settled=failure.retry_at is None)
+        return Plan(status, (GrowLayer(seen.layer, size, _running_with(item, world)),), settled=False)
+    first = item.phase not in ("Ready", "Resizing", "PVCLost")
+    notes = (
+        (Note("DataSourceImportCompleted", f"the disk is ready ({shown_quantity(seen.size_bytes)})"),) if first else ()
+    )
+    if item.phase == "Resizing":
+        notes = (Note("VirtualDiskResizingCompleted", f"the disk has {shown_quantity(seen.size_bytes)}"),)
+    return Plan(_status(world, "Ready", [classed, ready], extra), notes=notes)
+
+
+def _running_with(item: Object, world: World) -> tuple[str, str] | None:
+    """The running machine that has the disk open, and the alias it knows the disk by."""
+    user = next(machines_using(item, world.objects, mounted=True), None)
+    return (user.uid, alias(item.key)) if user is not None else None
+
+
+def alias(key: Key) -> str:
+    """How a device of a machine's spec is known in its domain (a name has no dots, so this is a legal user alias)."""
+    short = {"VirtualDisk": "vd", "VirtualImage": "vi", "ClusterVirtualImage": "cvi"}[key.kind]
+    return f"ua-spec-{short}-{key.name}"
+
+
+def _leave(world: World) -> Plan:
+    """A disk that a machine has open stays; otherwise its data goes with it, for its name was said."""
+    item = world.object
+    holders = list(machines_using(item, world.objects, mounted=True))
+    if holders:
+        names = ", ".join(machine.key.name for machine in holders)
+        message = f"attached to {names}; stop or delete that machine, or take the disk out of its blockDeviceRefs"
+        return Plan(
+            _status(
+                world,
+                "Terminating",
+                [Condition("Ready", "False", "Terminating", message)],
+                {name: item.status[name] for name in ("capacity", "storageClassName", "target") if name in item.status},
+            ),
+            waits_for=tuple(machine.key for machine in holders),
+        )
+    data = tuple(RemoveLayer(seen.layer, item.key.short) for seen in layers_of(world, item.uid))
+    return Plan(_status(world, "Terminating", [], {}), (*data, ForgetObject(item.key, item.uid)), settled=False)
+
+
+def _failed(world: World, conditions: list[Condition], message: str, extra: dict[str, Any]) -> Plan:
+    return Plan(
+        _status(world, "Failed", [*conditions, Condition("Ready", "False", "ProvisioningFailed", message)], extra)
+    )
+
+
+def _status(world: World, phase: str, conditions: list[Condition], extra: dict[str, Any]) -> dict[str, Any]:
+    item = world.object
+    users = list(machines_using(item, world.objects))
+    has = holder(item, world.objects)
+    mounted = has is not None and holds_devices(has)
+    attached = [{"name": user.key.name, "mounted": mounted and user is has} for user in users]
+    in_use = (
+        Condition(
+            "InUse",
+            "True",
+            "AttachedToVirtualMachine",
+            f"attached to {has.key.name}; it is freed when that machine is off",
+        )
+        if mounted and has is not None
+        else Condition("InUse", "False", "NotInUse", "no machine has it attached")
+    )
+    status = {
+        "phase": phase,
+        **extra,
+        "observedGeneration": item.generation,
+        "conditions": written([*conditions, in_use], item.status, item.generation, world.now),
+    }
+    return {**status, "attachedToVirtualMachines": attached} if attached else status

@@ -1,0 +1,47 @@
+"""Kinds that only hold what they say: secrets, namespaces, storage classes, the node, settings. They are there, or they go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vmctl.planning.conditions import Condition, written
+from vmctl.planning.plans import Plan, World
+from vmctl.planning.steps import ForgetObject
+
+if TYPE_CHECKING:
+    from vmctl.planning.objects import Object
+    from vmctl.resources.keys import Key
+
+ACTIVE = frozenset({"Namespace"})
+
+
+def plan(world: World) -> Plan:
+    """Nothing to do while it exists; when it is deleted, it goes once nobody uses it."""
+    item = world.object
+    if not item.terminating:
+        return Plan({**item.status, "phase": "Active"} if item.key.kind in ACTIVE else item.status)
+    holders = _holders(item, world)
+    if holders:
+        names = ", ".join(holder.short for holder in holders[:5]) + (" …" if len(holders) > 5 else "")
+        status: dict[str, Any] = {
+            **item.status,
+            "phase": "Terminating",
+            "conditions": written(
+                [Condition("InUse", "True", "InUse", f"used by {names}")], item.status, item.generation, world.now
+            ),
+        }
+        return Plan(status, waits_for=tuple(holders))
+    return Plan(item.status, (ForgetObject(item.key, item.uid),), settled=False)
+
+
+def _holders(item: Object, world: World) -> list[Key]:
+    """Who would lose something: the objects of a namespace, the bytes of a storage class."""
+    if item.key.kind == "Namespace":
+        return [other.key for other in world.objects.by_key.values() if other.key.namespace == item.key.name]
+    if item.key.kind == "StorageClass":
+        return [
+            other.key
+            for other in world.objects.by_key.values()
+            if other.status.get("storageClassName") == item.key.name
+        ]
+    return []

@@ -1,0 +1,125 @@
+"""What planning answers about one object: the status it has, the steps that come next, and when to look again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vmctl.planning.objects import Object, Objects
+    from vmctl.planning.observed import Domain, Guest, Host, NatNetwork
+    from vmctl.planning.steps import Layer, Step
+    from vmctl.resources.keys import Key
+
+Needs = Literal["nothing", "others", "time", "user"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last thing that went wrong with an object: its condition reason, its words, and when it is tried again (None: never)."""
+
+    reason: str
+    message: str
+    remedy: str = ""
+    retry_at: float | None = None
+    attempts: int = 1
+    generation: int = 0
+
+    @property
+    def sentence(self) -> str:
+        return self.message + (f"; {self.remedy}" if self.remedy else "")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSeen:
+    """A layer as it is: what was recorded of it, and whether its file is there."""
+
+    layer: Layer
+    exists: bool
+    size_bytes: int  # what a guest sees
+    stored_bytes: int = 0  # what it takes in the directory
+    format: str = "qcow2"  # what the imported bytes were
+    cdrom: bool = False
+    finished: bool = True  # False: its creation was begun and is not recorded as done
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a running import is; bytes per second."""
+
+    received: int
+    total: int | None
+    speed: float = 0.0
+    average: float = 0.0
+    stage: Literal["downloading", "converting"] = "downloading"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where things of this installation lie on the host, and who it is."""
+
+    installation: str
+    state_dir: str
+    hash_key: bytes = field(repr=False, default=b"")
+    boot_id: str = ""
+    overcommit_memory: float = 1.0
+    overcommit_cpu: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that a rule may look at for one object: values only."""
+
+    object: Object
+    objects: Objects
+    host: Host
+    place: Place
+    now: float
+    failure: Failure | None = None
+    progress: Progress | None = None
+    layers: Mapping[str, LayerSeen] = field(default_factory=dict[str, LayerSeen])  # by layer id
+    domain: Domain | None = None
+    foreign: str = ""  # uuid of a domain that has the name and is not this machine
+    guest: Guest | None = None
+    firmware_said: str = ""  # what the firmware wrote to the serial console when it gave up, empty if it did not
+    networks: tuple[NatNetwork, ...] = ()
+    notes: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # what we recorded about this object beside its status
+    taken: Mapping[str, str] = field(default_factory=dict[str, str])  # addresses and MACs in use -> uid
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a user should be told once: an event."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One change that waits, is done at once, or is refused: as `diff` prints it."""
+
+    path: str
+    old: Any
+    new: Any
+    effect: Literal["live", "at next restart", "refused", "at once"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is (status), what comes next (steps, in this order), what the user is told (notes), when to look again (epoch seconds)."""
+
+    status: Mapping[str, Any]
+    steps: tuple[Step, ...] = ()
+    notes: tuple[Note, ...] = ()
+    look_again: float | None = None
+    waits_for: tuple[Key, ...] = ()
+    changes: tuple[Waiting, ...] = ()
+    refused: str = ""
+    settled: bool = True  # nothing more will happen by itself, as far as this object knows

@@ -1,0 +1,74 @@
+"""Which storage class an image or disk goes to, and where that class keeps its layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vmctl.resources.keys import Key
+
+if TYPE_CHECKING:
+    from vmctl.planning.objects import Object, Objects
+
+DEFAULT_MARK = "storageclass.kubernetes.io/is-default-class"
+BUILT_IN = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A class that exists: its name, its directory, and whether disks wait for their first machine."""
+
+    name: str
+    directory: str
+    waits_for_consumer: bool = False
+    expands: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """There is no such class, or none to choose; the sentence names what is there."""
+
+    message: str
+
+
+def is_default(item: Object) -> bool:
+    return str(item.annotations.get(DEFAULT_MARK, "")).lower() == "true"
+
+
+def choose(objects: Objects, wanted: str | None, preferred: str | None = None) -> Home | Missing:
+    """The class that was asked for, else the module's default for this kind, else the default class."""
+    name = wanted or preferred
+    if name:
+        found = objects.get(Key("StorageClass", "", name))
+        if found is None or found.terminating:
+            return Missing(
+                f"StorageClass {name} does not exist; known: {', '.join(objects.names('StorageClass')) or 'none'}"
+            )
+        return home(found)
+    marked = sorted(
+        (item for item in objects.of_kind("StorageClass") if is_default(item)),
+        key=lambda item: (item.key.name == BUILT_IN, item.key.name),
+    )
+    if not marked:
+        return Missing(
+            f"no StorageClass is marked as default; name one of: {', '.join(objects.names('StorageClass')) or 'none'}"
+        )
+    return home(marked[0])
+
+
+def home(item: Object) -> Home:
+    document = item.document
+    return Home(
+        item.key.name,
+        str((document.get("parameters") or {}).get("path", "")),
+        document.get("volumeBindingMode") == "WaitForFirstConsumer",
+        document.get("allowVolumeExpansion") is not False,
+    )
+
+
+def module_default(objects: Objects, kind: str) -> str | None:
+    """`defaultStorageClassName` of the ModuleConfig for `virtualDisks` or `virtualImages`."""
+    config = objects.get(Key("ModuleConfig", "", "virtualization"))
+    settings = (config.document.get("spec") or {}).get("settings") or {} if config else {}
+    found = (settings.get(kind) or {}).get("defaultStorageClassName")
+    return str(found) if found else None
