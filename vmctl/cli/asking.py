@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vmctl.cli.event_documents import event_documents
 from vmctl.errors import UsageError
 from vmctl.resources import registry
 from vmctl.resources.keys import Key
@@ -118,6 +117,8 @@ def not_found(key: Key) -> str:
 
 def _documents(store: Store, each: Asked, namespace: str | None) -> list[Document]:
     if each.kind.name == "Event":
+        from vmctl.cli.event_documents import event_documents
+
         return event_documents(store, namespace)
     if namespace is not None and len(each.names) == 1:
         stored = store.get(Key(each.kind.name, namespace, each.names[0]))

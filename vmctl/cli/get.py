@@ -12,7 +12,6 @@ from vmctl.cli.completing import kinds_and_names
 from vmctl.cli.following import changes
 from vmctl.cli.options import all_namespaces_option, namespace_option, pass_session, selector_option, verb
 from vmctl.cli.printing import FORMS, Printer, Style, printer
-from vmctl.cli.selectors import chosen
 from vmctl.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def command(
     """
     asked = asking.asked(what)
     namespace = None if all_namespaces else session.namespace
-    question = Question(asked, namespace, chosen(selector, field_selector), sort_by)
+    question = Question(asked, namespace, _chosen(selector, field_selector), sort_by)
     style = Style(
         headings=not no_headers,
         wide=form == "wide",
@@ -122,6 +121,15 @@ def look(session: Session, question: Question) -> Answer:
     return replace(
         found, found=tuple(replace(each, documents=ordered(each.documents, question.sort_by)) for each in found.found)
     )
+
+
+def _chosen(selector: str, field_selector: str) -> Callable[[Document], bool]:
+    if not selector and not field_selector:
+        return lambda _: True
+    from vmctl.cli.selectors import by_fields, by_labels
+
+    labels, fields = by_labels(selector), by_fields(field_selector)
+    return lambda document: labels(document) and fields(document)
 
 
 def _show(answer: Answer, shown: Printer, question: Question, *, quiet: bool) -> None:

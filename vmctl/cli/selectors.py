@@ -53,14 +53,6 @@ def by_fields(query: str) -> Callable[[Document], bool]:
     return lambda document: all((_field(document, path) == value) == wanted for path, value, wanted in terms)
 
 
-def chosen(labels: str, fields: str) -> Callable[[Document], bool]:
-    """Both at once."""
-    if not labels and not fields:
-        return lambda _: True
-    label, field = by_labels(labels), by_fields(fields)
-    return lambda document: label(document) and field(document)
-
-
 def _label_terms(query: str) -> list[Term]:
     terms: list[Term] = []
     place = 0
