@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from vmctl.cli.asking import Document, metadata_of
 from vmctl.cli.paths import look
@@ -15,26 +15,29 @@ if TYPE_CHECKING:
     from vmctl.cli.jsonpaths import Expression
 
 
-class Goal(Protocol):
+class Goal:
     """One thing to wait for. `met` is what is printed of an object that has reached it."""
 
-    met: str
-    absent_is_met: bool  # an object that does not exist has reached it
-    may_appear: bool  # an object that does not exist yet is waited for
+    __slots__ = ()
+    met: ClassVar[str] = "condition met"
+    absent_is_met: ClassVar[bool] = False  # an object that does not exist has reached it
+    may_appear: ClassVar[bool] = False  # an object that does not exist yet is waited for
 
     def reached(self, document: Document) -> bool:
         """Whether the object is there."""
+        raise NotImplementedError
+
+    def lacking(self, document: Document) -> str:  # noqa: ARG002  # for those that can say more
+        """What is not there at all, as a sentence; empty when the object itself says enough."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Goal):
     """A condition of a type has a status, for the present generation."""
 
     type: str
     status: str = "True"
-    met: str = "condition met"
-    absent_is_met: bool = False
-    may_appear: bool = False
 
     def reached(self, document: Document) -> bool:
         generation = metadata_of(document).get("generation")
@@ -44,40 +47,39 @@ class Condition:
                 return current and str(each.get("status", "")).lower() == self.status.lower()
         return False
 
+    def lacking(self, document: Document) -> str:
+        """A condition that nothing has reported yet."""
+        known = {str(each.get("type", "")).lower() for each in conditions(document)}
+        return "" if self.type.lower() in known else f"condition {self.type} is not reported"
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+
+class Deletion(Goal):
     """The object is gone."""
 
-    met: str = "deleted"
-    absent_is_met: bool = True
-    may_appear: bool = False
+    __slots__ = ()
+    met = "deleted"
+    absent_is_met = True
 
     def reached(self, document: Document) -> bool:  # noqa: ARG002  # an object that can be looked at is not gone
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Creation:
+class Creation(Goal):
     """The object exists."""
 
-    met: str = "condition met"
-    absent_is_met: bool = False
-    may_appear: bool = True
+    __slots__ = ()
+    may_appear = True
 
     def reached(self, document: Document) -> bool:  # noqa: ARG002  # an object that can be looked at exists
         return True
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class Value(Goal):
     """A path finds a value, or anything at all."""
 
     path: Expression
     wanted: str | None
-    met: str = "condition met"
-    absent_is_met: bool = False
-    may_appear: bool = False
 
     def reached(self, document: Document) -> bool:
         from vmctl.cli.jsonpaths import printed
@@ -122,8 +124,8 @@ def conditions(document: Document) -> Iterator[Document]:
     yield from (each for each in found if isinstance(each, dict)) if isinstance(found, list) else ()
 
 
-def lacks(document: Document) -> str:
-    """What an object says of itself while it is not where it should be: its phase and the conditions that do not hold."""
+def lacks(document: Document, target: Goal) -> str:
+    """What an object says of itself while it is not there yet: its phase and the conditions that do not hold."""
     phase = look(document, "status.phase")
     reasons = [
         f"{each.get('type')}: {each.get('message') or each.get('reason')}"
@@ -131,4 +133,5 @@ def lacks(document: Document) -> str:
         if each.get("status") == "False" and (each.get("message") or each.get("reason"))
     ]
     known = [f"phase {phase}"] if phase else []
-    return "; ".join(known + reasons) or "nothing has looked at it yet (is an apply or a run at work?)"
+    missing = [sentence] if (sentence := target.lacking(document)) else []
+    return "; ".join(known + missing + reasons) or "nothing has looked at it yet (is an apply or a run at work?)"

@@ -20,7 +20,7 @@ def seconds(text: str) -> float | None:
     return sign * sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(rest))
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """An option's value in seconds."""
 
     name = "duration"

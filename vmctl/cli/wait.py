@@ -18,9 +18,9 @@ from vmctl.errors import NotFoundError, TimedOut, UsageError
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from vmctl.cli.asking import Asked
+    from vmctl.cli.asking import Asked, Document
     from vmctl.cli.awaiting import Goal
     from vmctl.cli.session import Session
     from vmctl.state.store import Store
@@ -72,11 +72,20 @@ def command(
     late = _wait(session.store, keys, target, timeout if timeout >= 0 else _WEEK_S)
     for key in late:
         found = session.store.get(key)
-        output.error(f"{key.short} is still waiting: {lacks(found.manifest()) if found else 'it does not exist'}")
+        output.error(
+            f"{key.short} is still waiting: {lacks(found.manifest(), target) if found else 'it does not exist'}"
+        )
     return TimedOut.exit_code if late else 0
 
 
-def _keys(store: Store, asked: Sequence[Asked], namespace: str | None, chosen: object, *, every: bool) -> list[Key]:
+def _keys(
+    store: Store,
+    asked: Sequence[Asked],
+    namespace: str | None,
+    chosen: Callable[[Document], bool] | None,
+    *,
+    every: bool,
+) -> list[Key]:
     """The objects meant, fixed at the start: one that is made later is not waited for."""
     found: list[Key] = []
     for each in asked:
@@ -87,7 +96,7 @@ def _keys(store: Store, asked: Sequence[Asked], namespace: str | None, chosen: o
             found += [Key(each.kind.name, where, name) for name in each.names]
             continue
         listed = [one for one in store.list(each.kind.name, where) if not each.names or one.key.name in each.names]
-        found += [one.key for one in listed if not callable(chosen) or chosen(one.manifest())]
+        found += [one.key for one in listed if chosen is None or chosen(one.manifest())]
     return found
 
 
