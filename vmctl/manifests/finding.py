@@ -1,8 +1,8 @@
 """Which files the given paths mean, and the bytes in them. Refusals are values: a bad path never hides the good ones.
 
-In a directory `*.yaml`, `*.yml` and `*.json` are read; what is hidden (`.git` and editors' swap and lock files among
-it) is not, and backups such as `vm.yaml~`, `#vm.yaml#` or `vm.yaml.tmp` do not end like a manifest. A file that is named
-is read whatever its name. Pipes are read only where the shell put them (`-f <(…)`): elsewhere they would block for ever.
+In a directory `*.yaml`, `*.yml` and `*.json` are read; what is hidden (`.git` and editors' swap and lock files too)
+is not, and backups such as `vm.yaml~`, `#vm.yaml#` or `vm.yaml.tmp` do not end like a manifest. A file that is named is
+read whatever its name; pipes only where the shell put them (`-f <(…)`), because elsewhere they would block for ever.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def parts(text: str, build: Build[T]) -> Iterator[Part[T] | Flaw]:
 
 
 def _part(build: Build[T], events: Following, base: int) -> tuple[Part[T], int]:
-    """Build one document, whose start has been taken, up to its end; say also in which line, from 0, the next may begin."""
+    """Build one document, whose start has been taken, to its end; say in which line, from 0, the next may begin."""
     first = events()
     part = Part(build(first, events, base), base + first.start_mark.line + 1)
     end = events()

@@ -35,10 +35,7 @@ class _Builder:
         if kind is AliasEvent:
             return self.anchors.get(event.anchor, Node(line, column))
         if kind is ScalarEvent:
-            blank = (
-                not event.value and event.implicit[0]
-            )  # `key:` with nothing behind it: the key is all there is to show
-            node = Node(0 if blank else line, column)
+            node = Node(line, column, blank=not event.value and event.implicit[0])
         else:
             if depth > DEEPEST:
                 raise Abandoned(Flaw(line, column, "the document nests too deep"))

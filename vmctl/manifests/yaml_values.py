@@ -27,17 +27,18 @@ TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (float, int), "boo
 
 @dataclass(slots=True)
 class Built:
-    """One document; while `flaws` is not empty, `value` is what could be made of it."""
+    """One document; with `flaws`, `value` is what could be made of it, and only worth a look while it is `sound`."""
 
     value: Any = None
     flaws: list[Flaw] = field(default_factory=list)
+    sound: bool = True
 
 
 def build(first: Event, following: Following, base: int) -> Built:
     """Build the document that begins with `first`; raises Abandoned when it is too deep or expands too far."""
     builder = _Builder(following, base)
     value = builder.value(first, 1)
-    return Built(value, builder.flaws)
+    return Built(value, builder.flaws, len(builder.flaws) == builder.twice)
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class _Anchored:
 class _Builder:
     """One document's worth of state."""
 
-    __slots__ = ("anchors", "base", "borrowed", "flaws", "following", "size")
+    __slots__ = ("anchors", "base", "borrowed", "flaws", "following", "size", "twice")
 
     def __init__(self, following: Following, base: int) -> None:
         self.following = following
@@ -58,6 +59,7 @@ class _Builder:
         self.anchors: dict[str, _Anchored | None] = {}  # None while it is being built
         self.size = 0
         self.borrowed = 0
+        self.twice = 0  # keys that are there twice: the first is kept, and the rest can still be judged
 
     def value(self, event: Event, depth: int) -> Any:
         """Build whatever begins with `event`."""
@@ -103,6 +105,7 @@ class _Builder:
             if name == "<<" and key.implicit[0]:
                 merged += self._mergeable(value, key)
             elif name in result:
+                self.twice += 1
                 self.flaws.append(self._flaw(key, f'the key "{name}" is there twice', "keep one of the two"))
             else:
                 result[name] = value
