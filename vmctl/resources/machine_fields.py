@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from operator import not_
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, SecretStr
 from pydantic_core import PydanticCustomError
 
 from vmctl.resources import machine_rules, topology
+from vmctl.resources.checking import Check
 from vmctl.resources.fields import Managed, Remark, Spec
 from vmctl.resources.metadata import Labels
 from vmctl.resources.placing import Affinity, Toleration, TopologySpreadConstraint
@@ -239,7 +240,7 @@ class GpuRef(Spec):
 class VirtualMachineSpec(Spec):
     """A virtual machine."""
 
-    checks = machine_rules.ALL
+    checks: ClassVar[tuple[Check, ...]] = machine_rules.ALL
 
     run_policy: Annotated[
         Literal["AlwaysOn", "AlwaysOff", "Manual", "AlwaysOnUnlessStoppedManually"],

@@ -10,6 +10,8 @@ from vmctl.resources.machine_fields import VirtualMachineSpec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+__all__ = ["VirtualMachine", "VirtualMachineSpec"]
+
 GROUP = "virtualization.deckhouse.io"
 
 
