@@ -1,0 +1,108 @@
+"""Which source a directory is, at which commit it stands, and whether git is at work on it.
+
+A source is known by the root commit of its git repository and the path inside, so that a clone that moves, or another
+worktree, stays the same source; outside git it is known by its real path.
+
+git itself answers; its files are not read behind its back, except those whose mere presence means that it is at work.
+It is asked in a way that writes nothing and runs nothing that the repository names: no hooks, no file system monitor.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmctl.errors import UsageError
+
+TIMEOUT_S = 30
+OPTIONS = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "--no-optional-locks", "--no-replace-objects")
+IN_MOTION = {
+    "index.lock": "git is writing its index",
+    "HEAD.lock": "git is moving to another commit",
+    "rebase-merge": "a rebase is under way",
+    "rebase-apply": "a rebase or `git am` is under way",
+    "MERGE_HEAD": "a merge is under way",
+    "CHERRY_PICK_HEAD": "a cherry-pick is under way",
+    "REVERT_HEAD": "a revert is under way",
+    "BISECT_LOG": "a bisection is under way",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A directory that owns objects. `identity` is what the inventory is kept under.
+
+    `by_path` is the identity the same directory has outside git: what was recorded before `git init`, or before the first
+    commit, is found under it. `commit` is empty outside git; `in_motion` is the sentence that says why not to prune.
+    """
+
+    identity: str
+    by_path: str
+    commit: str = ""
+    in_motion: str = ""
+
+
+def source_of(directory: str) -> Source:
+    """Identify a directory; raises UsageError when it lies in a git repository and git is missing or fails."""
+    real = os.path.realpath(directory)
+    by_path = f"path:{real}"
+    repository = _repository(real)
+    if repository is None:
+        return Source(by_path, by_path)
+    git_directory, shallow, prefix = repository
+    in_motion = _in_motion(Path(git_directory))
+    commit = _git(real, "rev-parse", "--quiet", "--verify", "HEAD^{commit}").stdout.strip()
+    if not commit or shallow == "true":  # no root yet, or one that moves with the next fetch
+        return Source(by_path, by_path, commit, in_motion)
+    # along first parents there is one root, whatever unrelated histories were merged in
+    history = _checked(real, _git(real, "rev-list", "--first-parent", "--max-parents=0", commit))
+    inside = prefix.removesuffix("\n").rstrip("/") or "."
+    return Source(f"git:{history.strip()}:{inside}", by_path, commit, in_motion)
+
+
+def _repository(directory: str) -> list[str] | None:
+    """Git's own directory, whether the history is cut off, the path inside the working tree; None outside git."""
+    here = Path(directory)
+    if not any((above / ".git").exists() for above in (here, *here.parents)):
+        return None  # the usual case without git costs no process
+    done = _git(directory, "rev-parse", "--absolute-git-dir", "--is-shallow-repository", "--show-prefix")
+    if "not a git repository" in done.stderr:  # something else is named .git
+        return None
+    return _checked(directory, done).split("\n", 2)
+
+
+def _in_motion(git_directory: Path) -> str:
+    return next((said for name, said in IN_MOTION.items() if (git_directory / name).exists()), "")
+
+
+def _git(directory: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("git")
+    if program is None:
+        raise UsageError(
+            f"{directory} lies in a git repository, and git is not installed to say which",
+            remedy="install git (apt install git), or move the manifests out of the repository",
+        )
+    command = [program, *OPTIONS, "-C", directory, *arguments]
+    environment = _environment()
+    try:
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UsageError(f"git does not answer in {directory}: {error}", remedy="try `git status` there") from error
+
+
+def _checked(directory: str, done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode:
+        said = done.stderr.strip().removeprefix("fatal: ")
+        raise UsageError(f"git refuses {directory}: {said}", remedy="`git status` there says more")
+    return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what would lead git to another repository (GIT_DIR in hooks), in English."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
