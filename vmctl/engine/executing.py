@@ -13,7 +13,7 @@ from vmctl.network import reservations
 from vmctl.planning import plans, steps
 from vmctl.planning.power import NOTE, PowerNote
 from vmctl.state.layers import Layer as LayerRow
-from vmctl.storage import importing, layers, seed
+from vmctl.storage import copying, importing, layers, seed
 from vmctl.storage.sources import HttpSource
 from vmctl.storage.sources import Progress as Transfer
 
@@ -63,18 +63,8 @@ class Executor:
             case steps.EnsureNetwork():
                 reservations.prepare(Path(step.network.directory))
                 self.driver.ensure_network(step.network)
-            case steps.ReserveAddress():
-                reservations.reserve(
-                    Path(step.network.directory),
-                    step.mac,
-                    step.address,
-                    step.name,
-                    step.namespace,
-                    step.network.dns_domain,
-                )
-            case steps.ReleaseAddress():
-                reservations.release(Path(step.network.directory), step.mac)
-                self.driver.forget_lease(step.network, step.address, step.mac)
+            case steps.ReserveAddress() | steps.ReleaseAddress():
+                self._address(step)
             case steps.WriteSeed():
                 self._seed(step)
             case steps.RemoveFile():
@@ -104,7 +94,7 @@ class Executor:
                     directory,
                     layer.id,
                     source,
-                    frozen=layer.purpose == "image",
+                    readonly=layer.purpose == "image",
                     progress=lambda seen: progress(_progress(seen)),
                     cancelled=self.cancelled,
                 )
@@ -115,7 +105,7 @@ class Executor:
             case steps.CreateOverlay():
                 layers.create_overlay(directory, layer.id, layer.backing, step.size_bytes)
             case steps.CopyLayer():
-                importing.copy_image(
+                copying.copy_image(
                     Path(step.source_directory), step.source, directory, layer.id, cancelled=self.cancelled
                 )
         self._record(layer)
@@ -136,11 +126,24 @@ class Executor:
             layers.grow(Path(step.layer.directory), step.layer.id, step.size_bytes)
         self._record(step.layer)
 
+    def _address(self, step: steps.ReserveAddress | steps.ReleaseAddress) -> None:
+        network, directory = step.network, Path(step.network.directory)
+
+        def forget(address: str, mac: str) -> None:
+            self.driver.forget_lease(network, address, mac)
+
+        if isinstance(step, steps.ReserveAddress):
+            reservations.reserve(
+                directory, step.mac, step.address, step.name, step.namespace, network.dns_domain, forget=forget
+            )
+        else:
+            reservations.release(directory, step.mac, forget=forget)
+
     def _seed(self, step: steps.WriteSeed) -> None:
         path = Path(step.path)
         make_directory(path.parent)
         if step.form == "nocloud":
-            seed.nocloud(path, step.files["user-data"], step.files["meta-data"], step.files.get("network-config"))
+            seed.nocloud(path, step.files["userData"], instance_id=step.instance_id, hostname=step.hostname)
         else:
             seed.sysprep(path, step.files)
 

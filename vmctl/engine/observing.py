@@ -14,7 +14,7 @@ from vmctl.planning.machine_hardware import domain_name
 from vmctl.planning.plans import Failure, LayerSeen, Place, Progress, World
 from vmctl.planning.steps import Layer
 from vmctl.resources.keys import Key
-from vmctl.storage import importing, layers
+from vmctl.storage import copying, layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vmctl.hypervisor.driver import Driver
     from vmctl.planning.objects import Object, Objects
     from vmctl.planning.observed import Domain, Guest, NatNetwork
-    from vmctl.state import layers as recorded
+    from vmctl.state.layers import Layer as LayerRow
     from vmctl.state.store import Store
 
 DEFAULT_CIDRS = ("10.66.0.0/16",)
@@ -130,13 +130,13 @@ def cidrs(objects: Objects) -> tuple[str, ...]:
     return tuple(settings.get("virtualMachineCIDRs") or DEFAULT_CIDRS)
 
 
-def _seen(row: recorded.Layer, directory: str) -> LayerSeen:
+def _seen(row: LayerRow, directory: str) -> LayerSeen:
     layer = Layer(row.id, row.owner or "", row.storage_class, directory, row.purpose, row.backing or "")
     place = Path(directory)
     if not directory or not layers.exists(place, row.id):
         return LayerSeen(layer, exists=False, size_bytes=row.size)
     found = layers.info(place, row.id)
-    imported = importing.recorded(place, row.id)
+    imported = copying.known(place, row.id)
     if imported is None:
         return LayerSeen(layer, exists=True, size_bytes=found.virtual_size, stored_bytes=found.actual_size)
     return LayerSeen(layer, True, found.virtual_size, found.actual_size, imported.format, imported.cdrom)

@@ -55,22 +55,21 @@ class Passes:
     def run(self, key: Key) -> Outcome:
         """One pass over the object of that name."""
         done: tuple[Step, ...] = ()
-        for _ in range(ROUNDS):
-            item = self.ledger.get(key)
-            if item is None:
-                return Outcome(key, gone=True)
+        rounds = 0
+        while (item := self.ledger.get(key)) is not None:
             world = self.observer.world(item, self._failure(item))
             plan = self.plan(world)
             self._record(item, plan)
             if not plan.steps:
                 return Outcome(key, plan.settled, plan.look_again, self._failure(item), plan.waits_for)
-            if plan.steps == done:
+            rounds += 1
+            if plan.steps == done or rounds > ROUNDS:
                 return self._stuck(item, plan)
-            trouble = self._execute(item, world, plan.steps)
+            trouble = self._execute(item, plan.steps)
             if trouble is not None:
                 return self._failed(item, trouble)
             done = plan.steps
-        return self._stuck(item, plan)
+        return Outcome(key, gone=True)
 
     def plan(self, world: World) -> Plan:
         """What the rules of the object's kind say; pure but for the two names that the observer proposes."""
@@ -106,13 +105,14 @@ class Passes:
         if updated is not item:
             self.seen(item, updated)
 
-    def _execute(self, item: Object, world: World, steps: tuple[Step, ...]) -> VmctlError | None:
+    def _execute(self, item: Object, steps: tuple[Step, ...]) -> VmctlError | None:
         """Do the steps in order; the first that fails ends it and is returned."""
 
         def progress(now: Progress) -> None:
             current = self.ledger.get(item.key)
             if current is not None:
-                self._record(current, replace(self.plan(replace(world, object=current, progress=now)), notes=()))
+                world = self.observer.world(current, self._failure(current), now)
+                self._record(current, replace(self.plan(world), notes=()))
 
         for step in steps:
             try:

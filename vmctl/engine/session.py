@@ -155,9 +155,9 @@ class Session:
 
     def _result(self, outcomes: dict[Key, Outcome], goal: list[Key], *, late: bool) -> Result:
         failed = {key: outcome.failure.sentence for key, outcome in outcomes.items() if outcome.failure is not None}
-        for item in self.ledger.snapshot().by_key.values():
-            if goals.failed(item) and item.key in outcomes:
-                failed.setdefault(item.key, goals.missing(item))
+        for each in self.ledger.snapshot().by_key.values():
+            if goals.failed(each) and each.key in outcomes:
+                failed.setdefault(each.key, goals.missing(each))
         waiting = {
             key: why for key in goal if (item := self.ledger.get(key)) is not None and (why := goals.missing(item))
         }

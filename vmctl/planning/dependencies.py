@@ -231,5 +231,5 @@ def _data(secret: Object) -> dict[str, Any]:
 
 def _cloud_init(world: World, path: str, user_data: bytes) -> WriteSeed:
     """The instance-id is the uid: it changes when, and only when, the machine is a new one."""
-    meta = f"instance-id: {world.object.uid}\nlocal-hostname: {world.object.key.name}\n"
-    return WriteSeed(path, "nocloud", {"user-data": user_data, "meta-data": meta.encode()})
+    item = world.object
+    return WriteSeed(path, "nocloud", {"userData": user_data}, item.uid, item.key.name)

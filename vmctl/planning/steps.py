@@ -145,6 +145,8 @@ class WriteSeed:
     path: str
     form: Literal["nocloud", "sysprep"]
     files: Mapping[str, bytes] = field(repr=False)
+    instance_id: str = ""
+    hostname: str = ""
 
     def describe(self) -> str:
         return "write the cloud-init medium" if self.form == "nocloud" else "write the sysprep medium"

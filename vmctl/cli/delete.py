@@ -1,0 +1,146 @@
+"""`vmctl delete`: by name (data included), or by file (disks are kept)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from vmctl.cli import asking, output, selectors, working
+from vmctl.cli.apply import load
+from vmctl.cli.completing import kinds_and_names
+from vmctl.cli.options import files_options, namespace_option, pass_session, selector_option, verb
+from vmctl.errors import ChangeRefused, NotFoundError, TimedOut, UsageError
+from vmctl.resources.keys import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vmctl.cli.session import Session
+    from vmctl.engine.deleting import Deletion
+    from vmctl.engine.session import Session as Engine
+
+
+@verb(
+    "delete",
+    examples="""
+    vmctl delete vm linux-vm
+    vmctl delete vm/linux-vm vd/linux-disk --wait
+    vmctl delete -f machines/
+    """,
+)
+@click.argument("what", nargs=-1, metavar="[KIND NAME...|KIND/NAME...]", shell_complete=kinds_and_names)
+@files_options
+@namespace_option
+@selector_option
+@click.option("--all", "everything", is_flag=True, help="All objects of the kind in the namespace.")
+@click.option("--wait", is_flag=True, help="Go on until they are gone.")
+@click.option("--timeout", metavar="TIME", help="Give up waiting after this time, exit code 6.")
+@click.option(
+    "--force", is_flag=True, help="Cut the power of machines instead of shutting them down; asks for each name."
+)
+@click.option("--yes", is_flag=True, help="With --force: do not ask.")
+@click.option("--ignore-not-found", is_flag=True, help="What does not exist counts as deleted.")
+@pass_session
+def command(
+    session: Session,
+    what: tuple[str, ...],
+    filename: tuple[str, ...],
+    recursive: bool,
+    selector: str,
+    everything: bool,
+    wait: bool,
+    timeout: str | None,
+    force: bool,
+    yes: bool,
+    ignore_not_found: bool,
+) -> int:
+    """Delete objects.
+
+    A machine is shut down and removed, its disks stay. A disk named here goes with its data. With -f disks are kept, unless their
+    annotation vmctl.dev/deletion-policy says Delete: a manifest that is gone is not the name of a disk.
+    """
+    from vmctl.engine.deleting import delete
+
+    if bool(what) == bool(filename):
+        raise UsageError("name objects or give files, one of the two", remedy="for example  vmctl delete vm linux-vm")
+    keys = (
+        _of_files(session, filename, recursive=recursive)
+        if filename
+        else _of_names(session, what, selector, everything=everything)
+    )
+    if force and not yes:
+        _ask(keys)
+    timeout_s = working.seconds(timeout)
+    with working.at_work(session, timeout_s) as engine:
+        absent = [key for key in keys if engine.ledger.get(key) is None]
+        if absent and not ignore_not_found and not filename:
+            raise NotFoundError("; ".join(asking.not_found(key) for key in absent))
+        deletions = delete(
+            engine.store, engine.ledger, [key for key in keys if key not in absent], by_name=not filename, force=force
+        )
+        going = [item.key for item in deletions if item.done == "deleted"]
+        gone = lambda: all(engine.ledger.get(key) is None for key in going)  # noqa: E731  # a predicate of two uses
+        engine.converge(going, until=gone if wait else None, timeout_s=timeout_s)
+        return _report(engine, deletions, wait=wait)
+
+
+def _report(engine: Engine, deletions: Sequence[Deletion], *, wait: bool) -> int:
+    held = []
+    for item in deletions:
+        left = engine.ledger.get(item.key)
+        if item.done == "retained":
+            output.line(f"{item.key} retained: its data is kept; `vmctl delete vd {item.key.name}` deletes it")
+        elif left is None:
+            output.line(f"{item.key} deleted")
+        else:
+            conditions = left.status.get("conditions") or ()
+            why = next(
+                (entry["message"] for entry in conditions if entry["message"] and entry["type"] in ("InUse", "Ready")),
+                "",
+            )
+            output.line(f"{item.key} terminating" + (f": {why}" if why else ""))
+            held.append(item.key)
+    if held and wait:
+        raise TimedOut(
+            f"{len(held)} still there: {', '.join(key.short for key in held)}",
+            remedy="see `vmctl describe` for what holds it",
+        )
+    return 0
+
+
+def _of_files(session: Session, filename: tuple[str, ...], *, recursive: bool) -> list[Key]:
+    from vmctl.errors import ManifestError
+
+    loaded, _ = load(session, filename, recursive=recursive)
+    if loaded.problems:
+        raise ManifestError(loaded.problems)
+    return [item.key for item in loaded.manifests]
+
+
+def _of_names(session: Session, what: tuple[str, ...], selector: str, *, everything: bool) -> list[Key]:
+    wanted = asking.asked(what)
+    chosen = selectors.by_labels(selector) if selector else None
+    keys: list[Key] = []
+    for each in wanted:
+        namespace = session.namespace if each.kind.namespaced else ""
+        if each.names:
+            keys += [Key(each.kind.name, namespace, name) for name in each.names]
+        elif everything or chosen is not None:
+            answer = asking.answer(
+                session.store, [each], namespace or None, **({"chosen": chosen} if chosen is not None else {})
+            )
+            keys += [Key(each.kind.name, namespace, asking.name_of(document)) for document in answer.documents]
+        else:
+            raise UsageError(f"say which {each.kind.plural}", remedy="give names, -l or --all")
+    return keys
+
+
+def _ask(keys: Sequence[Key]) -> None:
+    """Have each name typed: power is cut, and what a guest had not written is lost."""
+    if not output.interactive():
+        raise UsageError("--force asks for the names, and nobody is there to ask", remedy="add --yes")
+    for key in keys:
+        typed = click.prompt(f"{key.short} is cut off without a shutdown. Type its name to go on", err=True)
+        if typed.strip() != key.name:
+            raise ChangeRefused("the name was not confirmed; nothing was changed")

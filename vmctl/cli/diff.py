@@ -1,0 +1,110 @@
+"""`vmctl diff`: show what apply would do and what it would cost, before anything happens."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vmctl.cli import output
+from vmctl.cli.apply import load
+from vmctl.cli.options import files_options, pass_session, verb
+from vmctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from vmctl.cli.session import Session
+    from vmctl.engine.previewing import Preview
+    from vmctl.planning.plans import Waiting
+
+DIFFERENCES = 1
+SHORT = 60  # values longer than this are cut in the middle
+
+
+@verb(
+    "diff",
+    examples="""
+    vmctl diff -f machines/
+    vmctl diff -f machines/ -o jsonpatch
+    """,
+)
+@files_options
+@click.option(
+    "-o", "--output", "form", type=click.Choice(["text", "jsonpatch"]), default="text", help="How to print it."
+)
+@pass_session
+def command(session: Session, filename: tuple[str, ...], recursive: bool, form: str) -> int:
+    """Show what apply would do and what it would cost.
+
+    Exit code 0: nothing; 1: differences; 2 and more: an error. What is printed here is what apply does: the same plan.
+    """
+    from vmctl.engine.applying import guard, judge
+    from vmctl.engine.previewing import look
+
+    if not filename:
+        raise UsageError("say what to compare", remedy="for example  vmctl diff -f machines/")
+    loaded, _ = load(session, filename, recursive=recursive)
+    manifests = judge(loaded)
+    with look(session.settings) as host:
+        guard(host.ledger, manifests)
+        previews = [preview for preview in host.previews(manifests) if preview.differs]
+    if form == "jsonpatch":
+        output.line(json.dumps(_patches(previews), indent=2, sort_keys=True))
+    else:
+        for preview in previews:
+            _print(preview)
+    return DIFFERENCES if previews else 0
+
+
+def _print(preview: Preview) -> None:
+    sign = {"create": "+", "change": "~", "none": "~"}[preview.verb]
+    output.line(f"{sign} {preview.key}")
+    for change in preview.changes:
+        output.line(f"    {_change(change)}")
+    lead = f"{preview.waits}: " if preview.waits else ""
+    for step in preview.steps:
+        output.line(f"    {lead}{step}")
+    if lead and not preview.steps:
+        output.line(f"    waits: {preview.waits}")
+
+
+def _change(change: Waiting) -> str:
+    sides = {
+        (True, False): f"+ {change.path}: {_short(change.new)}",
+        (False, True): f"- {change.path}: {_short(change.old)}",
+    }
+    text = sides.get(
+        (change.old is None, change.new is None), f"~ {change.path}: {_short(change.old)} → {_short(change.new)}"
+    )
+    return f"{text}    {change.effect}" + (f": {change.reason}" if change.reason else "")
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+    text = output.printable(text)
+    return text if len(text) <= SHORT else f"{text[: SHORT // 2]} … {text[-SHORT // 3 :]}"
+
+
+def _patches(previews: list[Preview]) -> list[dict[str, Any]]:
+    import jsonpatch
+
+    return [
+        {
+            "object": str(preview.key),
+            "namespace": preview.key.namespace,
+            "patch": jsonpatch.make_patch(_masked(preview.old), _masked(preview.new)).patch,
+        }
+        for preview in previews
+    ]
+
+
+def _masked(document: dict[str, Any]) -> dict[str, Any]:
+    """The document without what is secret."""
+    masked: dict[str, Any] = json.loads(json.dumps(document))
+    for name in ("data", "stringData"):
+        if document.get("kind") == "Secret" and name in masked:
+            masked[name] = dict.fromkeys(masked[name], "<hidden>")
+    provisioning = (masked.get("spec") or {}).get("provisioning")
+    if isinstance(provisioning, dict) and "userData" in provisioning:
+        provisioning["userData"] = "<hidden>"
+    return masked

@@ -1,0 +1,84 @@
+"""What verbs that change the host share: taking the engine's lock, working until nothing is left, telling how it ended."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from vmctl.cli import output
+from vmctl.cli.progress import Progress
+from vmctl.engine import session as engine
+from vmctl.errors import TimedOut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from vmctl.cli.session import Session
+    from vmctl.resources.keys import Key
+
+SOME_FAILED = 3
+
+
+@contextmanager
+def at_work(session: Session, timeout_s: float | None = None) -> Iterator[engine.Session]:
+    """An engine that holds the lock; says for whom it waits."""
+    with engine.session(
+        session.settings, waiting=lambda who: output.remark(f"waiting: {who}"), timeout_s=timeout_s
+    ) as working:
+        yield working
+
+
+def converge(
+    working: engine.Session,
+    keys: Iterable[Key],
+    *,
+    wait: bool = False,
+    timeout_s: float | None = None,
+    goal: Iterable[Key] = (),
+    quiet: bool = False,
+) -> engine.Result:
+    """Work until nothing is left to do now (with `wait` until the goal is reached), telling what happens."""
+    progress = Progress(quiet=quiet)
+    try:
+        return working.converge(keys, goal=goal if wait else (), timeout_s=timeout_s, seen=progress.seen)
+    except KeyboardInterrupt:
+        progress.close()
+        output.remark("stopping; what was begun goes on with the next apply")
+        raise
+    finally:
+        progress.close()
+
+
+def report(result: engine.Result, goal: Iterable[Key], working: engine.Session, *, wait: bool) -> int:
+    """Tell what is not where its spec asks, and return the exit code. Raises TimedOut."""
+    from vmctl.planning import goals
+
+    for key in goal:
+        item = working.ledger.get(key)
+        if item is None:
+            continue
+        why = result.failed.get(key) or goals.missing(item)
+        if why:
+            output.line(f"{key} {'failed' if key in result.failed else 'pending'}: {why}")
+    if result.failed and not result.timed_out:
+        return SOME_FAILED
+    if wait and result.timed_out and result.unreached:
+        raise TimedOut(
+            f"{len(result.unreached)} object{'s are' if len(result.unreached) > 1 else ' is'} not where the manifests ask yet",
+            remedy="run the command again to go on waiting",
+        )
+    return 0
+
+
+def seconds(text: str | None) -> float | None:
+    """A duration as a user writes it (`30s`, `5m`, `90`), in seconds. Raises UsageError."""
+    from vmctl.errors import UsageError
+
+    if text is None:
+        return None
+    from vmctl.resources.units import duration_s
+
+    try:
+        return duration_s(text if not text.isdigit() else f"{text}s")
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a duration", remedy="write for example 30s, 5m or 1h30m") from error

@@ -1,0 +1,73 @@
+"""Deleting: what is asked for by name goes, data included; what merely is not in a file any more is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from vmctl.errors import ChangeRefused
+from vmctl.resources.keys import Key
+
+if TYPE_CHECKING:
+    from vmctl.engine.ledger import Ledger
+    from vmctl.planning.objects import Object
+    from vmctl.state.store import Store
+
+POLICY = "vmctl.dev/deletion-policy"
+FORCE = "vmctl.dev/force"
+BUILT_IN = {
+    ("VirtualMachineClass", "host"),
+    ("VirtualMachineClass", "generic"),
+    ("StorageClass", "local"),
+    ("VolumeSnapshotClass", "layers"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What became of one object that was to be deleted."""
+
+    key: Key
+    done: Literal["deleted", "retained", "absent"]
+
+
+def delete(store: Store, ledger: Ledger, keys: Iterable[Key], *, by_name: bool, force: bool = False) -> list[Deletion]:
+    """Mark objects deleted. A disk that is not named itself is retained, unless its annotation says Delete.
+
+    Raises ChangeRefused for what is always there; nothing is marked then.
+    """
+    keys = list(keys)
+    refused = [key.short for key in keys if key.kind == "Node" or (key.kind, key.name) in BUILT_IN]
+    if refused:
+        raise ChangeRefused(
+            f"{', '.join(refused)} cannot be deleted: it is always there", remedy="leave it out; nothing was changed"
+        )
+    return [_delete(store, ledger, key, by_name=by_name, force=force) for key in keys]
+
+
+def _delete(store: Store, ledger: Ledger, key: Key, *, by_name: bool, force: bool) -> Deletion:
+    item = ledger.get(key)
+    if item is None:
+        return Deletion(key, "absent")
+    if not by_name and retains(item):
+        store.adopt(key, "", "", 0)
+        store.record_event(
+            key,
+            "Normal",
+            "Retained",
+            "its manifest is gone; the data is kept until it is deleted by name",
+            uid=item.uid,
+        )
+        return Deletion(key, "retained")
+    if force:
+        metadata = {**item.metadata, "annotations": {**item.annotations, FORCE: "true"}}
+        stored, _ = store.replace(key, {**item.document, "metadata": metadata})
+        ledger.learn(stored)
+    ledger.mark_deleted(key)
+    return Deletion(key, "deleted")
+
+
+def retains(item: Object) -> bool:
+    """Whether an object holds data that outlives its manifest."""
+    return item.key.kind == "VirtualDisk" and item.annotations.get(POLICY) != "Delete"

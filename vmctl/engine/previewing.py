@@ -1,0 +1,201 @@
+"""What apply would do, without doing it: the same planning over the world as it would be, nothing written."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vmctl.engine import built_in
+from vmctl.engine.clock import Clock, SystemClock
+from vmctl.engine.executing import Executor
+from vmctl.engine.ledger import Ledger
+from vmctl.engine.observing import Observer
+from vmctl.engine.passes import Passes
+from vmctl.engine.session import boot_id, connect
+from vmctl.planning import changes, goals
+from vmctl.planning.diff import diff
+from vmctl.planning.graph import order, references
+from vmctl.planning.objects import Object, Objects
+from vmctl.planning.plans import Place, Waiting
+from vmctl.planning.usage import wants_on
+from vmctl.resources.declaring import Spec
+from vmctl.resources.policies import Effect, Facts, dotted
+from vmctl.state.store import Store
+
+if TYPE_CHECKING:
+    from vmctl.engine.settings import Settings
+    from vmctl.hypervisor.driver import Driver
+    from vmctl.manifests.documents import Manifest
+    from vmctl.resources.keys import Key
+
+NOBODY = uuid.UUID(int=0)
+EFFECTS: dict[Effect, Literal["live", "at next restart", "refused", "at once"]] = {
+    Effect.NONE: "at once",
+    Effect.LIVE: "live",
+    Effect.RESTART: "at next restart",
+    Effect.REFUSE: "refused",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would become of one object: its changes, the steps that come at once, and what it has to wait for."""
+
+    key: Key
+    verb: Literal["create", "change", "none"]
+    old: dict[str, Any]
+    new: dict[str, Any]
+    changes: tuple[Waiting, ...] = ()
+    steps: tuple[str, ...] = ()
+    waits: str = ""
+
+    @property
+    def differs(self) -> bool:
+        return self.verb != "none" or bool(self.changes or self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A view of the host that changes nothing and needs no lock."""
+
+    store: Store
+    driver: Driver
+    ledger: Ledger
+    passes: Passes
+
+    def previews(self, manifests: Sequence[Manifest]) -> list[Preview]:
+        """What applying the manifests would do, dependencies first. Raises GraphError for a circle."""
+        now = self.ledger.snapshot()
+        by_key = {item.key: item for item in manifests}
+        future = now.with_changes(
+            [*self._built_in(now), *(_future(now.get(key), item) for key, item in by_key.items())]
+        )
+        keys = order({item.key: item.document for item in manifests})
+        return [self._preview(by_key[key], now.get(key), future) for key in keys]
+
+    def _preview(self, manifest: Manifest, old: Object | None, future: Objects) -> Preview:
+        item = future.get(manifest.key)
+        if item is None:
+            raise AssertionError("the future holds every manifest")
+        world = replace(self.passes.observer.world(item), objects=future)
+        plan = self.passes.plan(world)
+        before = dict(old.document) if old is not None else {}
+        verb: Literal["create", "change", "none"] = (
+            "create" if old is None else "none" if before == dict(item.document) else "change"
+        )
+        found = (
+            plan.changes
+            if item.key.kind == "VirtualMachine" and world.domain is not None
+            else _changes(old, item, self.passes)
+        )
+        waits = _waits(item, future)
+        steps = [] if waits else [step.describe() for step in plan.steps]
+        if verb == "create" and not steps:
+            steps = list(_intentions(item))
+        elif waits and plan.steps:
+            steps = [*steps, *_intentions(item)]
+        if verb == "create" and not waits and not plan.steps:
+            waits = goals.missing(replace(item, status=plan.status))
+        return Preview(manifest.key, verb, before, dict(item.document), found, tuple(dict.fromkeys(steps)), waits)
+
+    def _built_in(self, now: Objects) -> Iterator[Object]:
+        """What would be made without being declared."""
+        host = self.driver.host()
+        for key, document in built_in.documents(host, self.passes.observer.place.state_dir):
+            if now.get(key) is None:
+                yield Object(key, str(uuid.uuid5(NOBODY, str(key))), 1, document, {"phase": "Ready"})
+
+
+@contextmanager
+def look(settings: Settings, *, clock: Clock | None = None) -> Iterator[Look]:
+    """Open the store for reading and connect to libvirt."""
+    clock = clock or SystemClock()
+    directory = Path(settings.state_dir)
+    with Store.open(directory, clock=clock.now, readonly=True) as store:
+        installation = store.installation or str(NOBODY)
+        driver = connect(settings, installation)
+        try:
+            place = Place(
+                installation,
+                str(directory),
+                store.hash_key,
+                boot_id(),
+                settings.overcommit_memory,
+                settings.overcommit_cpu,
+            )
+            ledger = Ledger(store)
+            observer = Observer(store, driver, ledger, place, clock.now)
+            executor = Executor(store, driver, ledger, place, clock, lambda: True)
+            yield Look(store, driver, ledger, Passes(store, ledger, observer, executor))
+        finally:
+            driver.close()
+
+
+def _future(old: Object | None, manifest: Manifest) -> Object:
+    """The object as it would be once the manifest is stored."""
+    document = manifest.document
+    if old is None:
+        return Object(manifest.key, str(uuid.uuid5(NOBODY, str(manifest.key))), 1, document, {})
+    merged = {**document, "metadata": {**old.document.get("metadata", {}), **document.get("metadata", {})}}
+    return replace(old, document=merged, generation=old.generation + (old.document.get("spec") != document.get("spec")))
+
+
+def _changes(old: Object | None, new: Object, passes: Passes) -> tuple[Waiting, ...]:
+    """What tells two manifests apart, judged by the policies of the fields."""
+    if old is None:
+        return ()
+    facts = Facts(hash_key=passes.observer.place.hash_key or b"preview")
+    before, after = getattr(old.model, "spec", None), getattr(new.model, "spec", None)
+    found: list[Waiting] = []
+    if isinstance(before, Spec) and isinstance(after, Spec):
+        for change in diff(changes.sealed(before, facts.hash_key), changes.sealed(after, facts.hash_key)):
+            verdict = changes.judge(change, facts).verdict
+            effect: Any = EFFECTS[verdict.effect]
+            found.append(
+                Waiting(
+                    dotted(change.path),
+                    changes.as_yaml(change.old),
+                    changes.as_yaml(change.new),
+                    effect,
+                    verdict.reason,
+                )
+            )
+    for name in ("labels", "annotations"):
+        was, now = old.metadata.get(name) or {}, new.metadata.get(name) or {}
+        found += [
+            Waiting(f"metadata.{name}.{key}", was.get(key), now.get(key), "at once")
+            for key in sorted({*was, *now})
+            if was.get(key) != now.get(key)
+        ]
+    return tuple(found)
+
+
+def _waits(item: Object, future: Objects) -> str:
+    """The objects that come first, as far as they are not ready yet."""
+    first = [
+        key
+        for key in references(item.key, item.document)
+        if (other := future.get(key)) is not None
+        and other.phase not in ("Ready", "Active")
+        and key.kind not in ("Secret", "StorageClass")
+    ]
+    return f"after {', '.join(key.short for key in first)} {'is' if len(first) == 1 else 'are'} Ready" if first else ""
+
+
+def _intentions(item: Object) -> Iterator[str]:
+    """What will be done with a new object once it can be, in the words of its steps."""
+    match item.key.kind:
+        case "VirtualMachine":
+            yield "define the machine"
+            if wants_on(item):
+                yield "start the machine"
+        case "VirtualDisk":
+            yield "create the disk"
+        case "VirtualImage" | "ClusterVirtualImage":
+            yield "make the image"
+        case _:
+            return
