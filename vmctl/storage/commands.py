@@ -70,6 +70,8 @@ def qemu_img_confined(
     arguments: Sequence[str], directory: Path, limits: Limits, cancelled: Callable[[], bool] = never
 ) -> str:
     """Run qemu-img on what came from outside, under limits; it ends when `cancelled` says so, or with us."""
+    if cancelled():
+        raise stopped("the conversion")
     fence = [
         require("setpriv"), "--pdeathsig", "KILL", "--no-new-privs", "--",
         require("prlimit"), f"--cpu={limits.cpu_s}", f"--as={limits.memory_bytes}", "--core=0",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,6 +32,8 @@ CHUNK = 1 << 20
 SYNC_S = 5.0
 ATTEMPTS = 4  # in a row without anything new arriving
 WORTHWHILE = 64 << 10  # bytes; a round of attempts that brought as much is followed by another
+# stamina warns of each retry; without this, Python would print that to stderr where no logging is set up
+logging.getLogger("stamina").addHandler(logging.NullHandler())
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -172,17 +175,20 @@ class Download:
             self._digest_up_to(reply.start)
             try:
                 self._pump(reply, descriptor)
+                self._expect_all(reply)
             except BaseException:
                 self._sync(descriptor)
                 raise
         finally:
             os.close(descriptor)
+        self._note(replace(self._record, total=self._received))
+
+    def _expect_all(self, reply: transport.Reply) -> None:
         if reply.total is not None and self._received < reply.total:
             raise TransferInterrupted(
                 f"{self._source.host} broke off after {self._received} of {reply.total} bytes",
                 remedy="it is tried again",
             )
-        self._note(replace(self._record, total=self._received))
 
     def _pump(self, reply: transport.Reply, descriptor: int) -> None:
         synced_at = self._meter.clock()

@@ -92,7 +92,7 @@ def _head(path: Path) -> bytes:
 def _detect(path: Path, name: str) -> Format:
     head = _head(path)
     if head.startswith(qcow2.MAGIC):
-        _refuse_names(qcow2.read_header(path), name)
+        _refuse_qcow2(qcow2.read_header(path), name)
         return "qcow2"
     if head[VDI_MAGIC_AT : VDI_MAGIC_AT + 4] == VDI_MAGIC:
         return "vdi"
@@ -111,11 +111,13 @@ def _detect(path: Path, name: str) -> Format:
     return "raw"
 
 
-def _refuse_names(header: qcow2.Header, name: str) -> None:
+def _refuse_qcow2(header: qcow2.Header, name: str) -> None:
     if header.version not in (2, 3):
         raise StorageError(f"{name} is qcow2 version {header.version}", remedy="convert it with a current qemu-img")
     if header.backing is not None:
         raise _names_another(name, f"the backing file {header.backing[:200]!r}")
+    if header.encrypted:
+        raise StorageError(f"{name} is encrypted", remedy="decrypt it with qemu-img convert first")
     if header.external_data:
         raise _names_another(name, "an external data file")
 
@@ -144,8 +146,6 @@ def _asked(path: Path, found: Format, name: str) -> int:
         raise StorageError(
             f"qemu-img says nothing sensible about {name}", remedy="take it from another source"
         ) from error
-    if told.get("encrypted"):
-        raise StorageError(f"{name} is encrypted", remedy="decrypt it with qemu-img convert first")
     details = told.get("format-specific", {}).get("data", {})
     if details.get("corrupt"):
         raise StorageError(f"{name} is marked as corrupt", remedy="repair it with `qemu-img check -r all`")

@@ -17,7 +17,7 @@ from vmctl.errors import StorageError
 from vmctl.storage import commands
 
 MAGIC = b"QFI\xfb"
-FIXED = struct.Struct(">4sIQIIQ")  # magic, version, backing offset, backing length, cluster bits, size
+FIXED = struct.Struct(">4sIQIIQI")  # magic, version, backing offset and length, cluster bits, size, encryption
 FEATURES_AT = 72
 EXTERNAL_DATA = 1 << 2  # incompatible feature: the guest's data lies in another file
 LONGEST_NAME = 1023
@@ -33,6 +33,7 @@ class Header:
     backing: str | None
     backing_at: int
     external_data: bool
+    encrypted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def read_header(path: Path) -> Header:
                 raise StorageError(
                     f"{path} is not a qcow2 file", remedy="restore it, or delete the object that names it"
                 )
-            _, version, backing_at, backing_length, _, size = FIXED.unpack_from(start)
+            _, version, backing_at, backing_length, _, size, encryption = FIXED.unpack_from(start)
             features = (
                 struct.unpack_from(">Q", start, FEATURES_AT)[0] if version >= 3 and len(start) >= FEATURES_AT + 8 else 0
             )
@@ -74,7 +75,7 @@ def read_header(path: Path) -> Header:
                 backing = file.read(backing_length).decode(errors="replace")
     except FileNotFoundError as error:
         raise StorageError(f"{path} does not exist", remedy="restore it, or delete the object that names it") from error
-    return Header(version, size, backing, backing_at, bool(features & EXTERNAL_DATA))
+    return Header(version, size, backing, backing_at, bool(features & EXTERNAL_DATA), bool(encryption))
 
 
 @lru_cache(maxsize=128)

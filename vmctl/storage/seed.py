@@ -72,8 +72,10 @@ def _iso(files: Mapping[str, bytes], label: str) -> bytes:
 
     image = pycdlib.PyCdlib()
     image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=label)
-    for number, (name, content) in enumerate(sorted(files.items())):
-        plain = _plain_name(name, number)
+    taken: set[str] = set()
+    for name, content in sorted(files.items()):
+        plain = _plain_name(name, taken)
+        taken.add(plain)
         image.add_fp(io.BytesIO(content), len(content), plain, rr_name=name, joliet_path=f"/{name}")
     written = io.BytesIO()
     image.write_fp(written)
@@ -81,11 +83,13 @@ def _iso(files: Mapping[str, bytes], label: str) -> bytes:
     return written.getvalue()
 
 
-def _plain_name(name: str, number: int) -> str:
-    """A name for systems that see neither Rock Ridge nor Joliet: capitals, one dot, a number where it is shortened."""
+def _plain_name(name: str, taken: set[str]) -> str:
+    """A name for systems that see neither Rock Ridge nor Joliet: capitals and one dot, numbered where it is taken."""
     stem, _, extension = re.sub(r"[^A-Z0-9_.]", "_", name.upper()).rpartition(".")
     stem, extension = (stem or extension).replace(".", "_"), extension[:3] if stem else ""
-    room = LONGEST_NAME - len(extension)
-    if len(stem) > room:
-        stem = f"{stem[: room - 4]}_{number:03}"
-    return f"/{stem}.{extension};1"
+    stem = stem[: LONGEST_NAME - len(extension)]
+    plain, number = f"/{stem}.{extension};1", 0
+    while plain in taken:
+        number += 1
+        plain = f"/{stem[:20]}_{number:03}.{extension};1"
+    return plain

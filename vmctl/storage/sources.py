@@ -69,8 +69,7 @@ def silent(_: Progress) -> None:
 
 def problem(source: HttpSource) -> str:
     """Say what no transfer from this source can get over; empty when nothing is. For validation, and for `fetch`."""
-    parts = urlsplit(source.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not _addressable(source.url):
         return f"{source.shown} is not an http or https URL"
     if wrong := checksums.problem(source.checksums):
         return wrong
@@ -79,6 +78,14 @@ def problem(source: HttpSource) -> str:
 
         return transport.bundle_problem(source.ca_bundle)
     return ""
+
+
+def _addressable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, brackets without an IPv6 address
+        return False
 
 
 def fetch(

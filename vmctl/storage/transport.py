@@ -14,6 +14,7 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
+from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -62,7 +63,7 @@ def ask(source: HttpSource, offset: int, validator: str) -> Reply | None:
         request = _request(source, offset, validator)
         stream: http.client.HTTPResponse = _opener(source).open(request, timeout=STALL_S)
     except urllib.error.HTTPError as error:
-        with error:
+        with closing(error):
             if error.code == 416 and offset:
                 return None
             raise refusal(source, error.code, error.reason) from error
@@ -172,10 +173,12 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         old, new = urlsplit(req.full_url), urlsplit(newurl)
         if new.scheme not in ("http", "https"):
+            fp.close()
             raise StorageError(
                 f"{old.netloc} redirects to {new.scheme}://, which is not followed", remedy="use a direct URL"
             )
         if old.scheme == "https" and new.scheme == "http" and not self._verified:
+            fp.close()
             raise StorageError(
                 f"{old.netloc} redirects from https to http ({new.netloc}), where the image could be changed",
                 remedy="add a sha256 or sha512 checksum to the data source, or use a URL that stays on https",

@@ -30,7 +30,6 @@ PIECE = 1 << 20
 HOLE = 64 << 10
 XZ_MEMORY_BYTES = 512 << 20
 DAMAGE = (lzma.LZMAError, cast("type[Exception]", igzip_lib.error))  # the stub takes it for an instance
-RATIO_FROM = 4 << 30  # a small file may be nearly all zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,7 @@ class Bounds:
     virtual_bytes: int = 16 << 40
     unpacked_bytes: int = 4 << 40
     ratio: int = 2000
+    ratio_from_bytes: int = 4 << 30  # below that a file may be nearly all zeros
 
 
 class _Decompressor(Protocol):
@@ -122,7 +122,7 @@ def _check(unpacked: int, packed: int, bounds: Bounds) -> None:
             f"the image unpacks to more than {shown(bounds.unpacked_bytes)}",
             remedy="it is damaged or malicious; take it from another source",
         )
-    if unpacked > RATIO_FROM and unpacked > packed * bounds.ratio:
+    if unpacked > bounds.ratio_from_bytes and unpacked > packed * bounds.ratio:
         raise StorageError(
             f"the image unpacks to more than {bounds.ratio} times its size",
             remedy="it is likely malicious; if it is yours, give it as qcow2",
