@@ -75,7 +75,11 @@ def _judge(document: object, namespace: str, path: Path, judgement: Judgement) -
         kind, wrong = _identify(document)
         judgement.wrong += (_under(path, finding) for finding in wrong)
         if kind is not None:
-            _judge_object(kind, document, namespace, path, judgement)
+            known = (
+                {**document, "apiVersion": kind.api_version} if wrong else document
+            )  # the rest is judged all the same
+            declared = _judge_object(kind, known, namespace, path, judgement)
+            judgement.objects += [declared] if declared and not wrong else []
 
 
 def _is_list(document: Document) -> bool:
@@ -123,19 +127,17 @@ def _missing(name: str, document: Document) -> str:
     return f"write apiVersion: {kind.api_version}" if name == "apiVersion" and kind else "every manifest says both"
 
 
-def _judge_object(kind: Kind, document: Document, namespace: str, path: Path, judgement: Judgement) -> None:
+def _judge_object(kind: Kind, document: Document, namespace: str, path: Path, judgement: Judgement) -> Declared | None:
     model = kind.model()
-    if document.get("apiVersion") not in kind.api_versions:
-        document = {**document, "apiVersion": kind.api_version}  # already told; the rest is judged all the same
     try:
         # by_name: a field has one spelling in a manifest, that of its alias
         resource = model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         judgement.wrong += (_under(path, finding) for finding in findings(model, document, error))
-        return
-    judgement.objects.append(_declared(kind, resource, namespace, path))
+        return None
     judgement.warnings += _remarks(remarks.warnings(resource), document, path)
     judgement.not_acting += _remarks(remarks.not_acting(resource), document, path)
+    return _declared(kind, resource, namespace, path)
 
 
 def _declared(kind: Kind, resource: Resource, namespace: str, path: Path) -> Declared:

@@ -53,7 +53,8 @@ class Reading:
 class _Value:
     value: Any
     line: int
-    sound: bool = True  # complete enough to be judged
+    flawed: bool = False  # it declares nothing
+    sound: bool = True  # but it is complete enough to be judged
 
 
 def read(data: bytes, *, is_json: bool, namespace: str) -> Reading:
@@ -72,7 +73,10 @@ def read(data: bytes, *, is_json: bool, namespace: str) -> Reading:
 
     for nth, value in _numbered(values):
         if value.sound:
-            _add(reading, judge(value.value, namespace), shown, value.line, nth)
+            judgement = judge(value.value, namespace)
+            if value.flawed:
+                judgement.objects.clear()
+            _add(reading, judgement, shown, value.line, nth)
     return reading
 
 
@@ -115,7 +119,7 @@ def _parse(text: str, *, is_json: bool) -> tuple[list[_Value], list[Flaw], bool]
             flawed.append(part)
         else:
             flawed += part.built.flaws
-            values.append(_Value(part.built.value, part.line, part.built.sound))
+            values.append(_Value(part.built.value, part.line, bool(part.built.flaws), part.built.sound))
     return values, flawed, False
 
 

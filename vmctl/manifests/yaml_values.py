@@ -96,7 +96,9 @@ class _Builder:
             if type(key) is not ScalarEvent:
                 self.value(key, depth + 1)
                 self.value(following(), depth + 1)
-                self.flaws.append(self._flaw(key, "a key is text; this one is more than that", "write `key: value`"))
+                flowing = type(key) is MappingStartEvent and key.flow_style
+                remedy = "render the template first, or put {{ … }} in quotes" if flowing else "write `key: value`"
+                self.flaws.append(self._flaw(key, "a key is text; this one is more than that", remedy))
                 continue
             name = key.value
             if key.anchor is not None:
