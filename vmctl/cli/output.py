@@ -11,6 +11,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from vmctl.errors import ManifestError, Problem, VmctlError
 
 _CONTROLS = {code: f"^{chr(code ^ 64)}" for code in (*range(32), 127)} | {
@@ -24,6 +26,12 @@ RED, YELLOW, GREEN, BOLD = "31", "33", "32", "1"
 def data(text: str) -> None:
     """Write to stdout exactly this text; BrokenPipeError is main's business."""
     sys.stdout.write(text)
+
+
+def raw(content: bytes) -> None:
+    """Write bytes to stdout as they are: recordings, for other programs."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
 
 
 def line(text: str = "") -> None:
@@ -87,9 +95,9 @@ def printable(text: str, *, lines: bool = False) -> str:
     return text if text.isprintable() else text.translate(_CONTROLS_KEEPING_LINES if lines else _CONTROLS)
 
 
-def coloured(text: str, code: str) -> str:
-    """Coloured where stderr is a terminal that wants colour (NO_COLOR, TERM=dumb say no)."""
-    return f"\x1b[{code}m{text}\x1b[0m" if _colours() else text
+def coloured(text: str, code: str, *, data: bool = False) -> str:
+    """Coloured where stderr (with `data`: stdout) is a terminal that wants colour (NO_COLOR, TERM=dumb say no)."""
+    return f"\x1b[{code}m{text}\x1b[0m" if _colours(sys.stdout if data else sys.stderr) else text
 
 
 def width() -> int:
@@ -104,5 +112,5 @@ def interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _colours() -> bool:
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stderr.isatty()
+def _colours(stream: TextIO) -> bool:
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()

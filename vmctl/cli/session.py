@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from vmctl.engine import settings
+from vmctl.engine.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vmctl.engine.settings import Settings
+    from vmctl.hypervisor.driver import Driver
     from vmctl.state.store import Store
 
 
@@ -20,7 +21,7 @@ class Session:
 
     def __init__(self) -> None:
         self.flags: dict[str, str | None] = {}
-        self.clock: Callable[[], float] = time.time
+        self.clock: Callable[[], float] = SystemClock().now
         self._opened: list[Store] = []
 
     @cached_property
@@ -42,6 +43,15 @@ class Session:
     def writable_store(self) -> Store:
         """The store for writing, made when it is missing."""
         return self._open(readonly=False)
+
+    def connect(self, *, events: bool = False) -> Driver:
+        """A driver for reading verbs, which need no lock; the caller closes it. `events` keeps a long talk alive."""
+        from vmctl.hypervisor.libvirt_driver import LibvirtDriver
+
+        settings = self.settings
+        return LibvirtDriver(
+            settings.libvirt_uri, self.store.installation, accelerator=settings.accelerator, events=events
+        )
 
     def _open(self, *, readonly: bool) -> Store:
         from vmctl.state.store import Store

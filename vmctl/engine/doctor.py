@@ -1,6 +1,7 @@
 """The examination behind `vmctl doctor`: can machines run on this host, and if not, what is to be done.
 
-Findings are values; nothing is changed, nothing is printed. A check that cannot be made says so as a finding of its own.
+Findings are values; nothing is changed, nothing is printed. A check that cannot be made says so as a finding of its
+own.
 """
 
 from __future__ import annotations

@@ -68,10 +68,11 @@ def virtualization(root: Path, qemu_user: str) -> Finding:
             "kvm", "/dev/kvm is missing: machines are emulated (slow)", f"load the module: modprobe {module}"
         )
     if not _usable(device, qemu_user):
+        user = qemu_user or "this user"
         return warning(
             "kvm",
-            f"{qemu_user or 'this user'} may not open /dev/kvm: machines are emulated, and libvirt probes QEMU at every step",
-            f"add {qemu_user or 'this user'} to the group of /dev/kvm: usermod -aG kvm {qemu_user or '$USER'}",
+            f"{user} may not open /dev/kvm: machines are emulated, and libvirt probes QEMU anew at every step",
+            f"add {user} to the group of /dev/kvm: usermod -aG kvm {qemu_user or '$USER'}",
         )
     return ok("kvm", "usable: machines run on the processor")
 
@@ -118,7 +119,7 @@ def apparmor(root: Path, directories: list[Path]) -> Finding:
 
 
 def clock(now: float, newest: float) -> Finding:
-    """Certificates, ages and leases need a clock that is not in the past; `newest` is the latest time known to have been."""
+    """Certificates, ages and leases need a clock that is not in the past; `newest` is the latest time recorded."""
     if now < newest - 60:
         return problem(
             "clock",
