@@ -3,6 +3,7 @@
 # It boots with UEFI only, about 40 s under TCG until its agent answers. Building takes about 70 s and is cached as the small guest is.
 # Needs root, and: mmdebstrap mtools fdisk dosfstools e2fsprogs systemd-boot-efi qemu-utils.
 set -euo pipefail
+exec 3>&1 1>&2 # standard output is for the result alone
 
 root_mib=1500 # cloud-init grows it to the size of the disk
 esp_mib=96
@@ -10,13 +11,13 @@ packages=linux-image-cloud-amd64,initramfs-tools,systemd-sysv,systemd-resolved,u
 packages+=,cloud-init,cloud-guest-utils,qemu-guest-agent,openssh-server,sudo,ca-certificates
 
 for program in mmdebstrap mformat mcopy sfdisk mke2fs qemu-img; do
-    command -v "$program" >/dev/null || { echo "build-debian-guest.sh: $program is missing; ./install.sh test installs it" >&2; exit 1; }
+    command -v "$program" >/dev/null || { echo "build-debian-guest.sh: $program is missing; ./install.sh test installs it"; exit 1; }
 done
 kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ { print $2; exit }')
 digest=$({ cat "$0"; echo "$kernel"; apt-cache policy cloud-init qemu-guest-agent systemd | grep -E '^[^ ]|Candidate'; } | sha256sum | cut -c1-16)
 result=${XDG_CACHE_HOME:-$HOME/.cache}/vmctl-guests/debian-$digest
 if [ -e "$result/guest.qcow2" ]; then
-    echo "$result"
+    echo "$result" >&3
     exit
 fi
 mkdir -p "$(dirname "$result")"
@@ -58,10 +59,10 @@ build_disk() {
     qemu-img convert -O qcow2 -c "$work/disk" "$work/out/guest.qcow2"
 }
 
-mmdebstrap --quiet --variant=minbase --include="$packages" bookworm "$work/root.tar" >&2
+mmdebstrap --quiet --variant=minbase --include="$packages" bookworm "$work/root.tar"
 tar -C "$root" -xf "$work/root.tar"
 configure
 build_system_partition
 build_disk
-mv -T "$work/out" "$result" 2>/dev/null || [ -e "$result/guest.qcow2" ] || { echo "cannot move the result to $result" >&2; exit 1; }
-echo "$result"
+mv -T "$work/out" "$result" 2>/dev/null || [ -e "$result/guest.qcow2" ] || { echo "cannot move the result to $result"; exit 1; }
+echo "$result" >&3

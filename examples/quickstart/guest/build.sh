@@ -8,13 +8,14 @@
 # Packages are unpacked, not installed; no root rights, loop devices or mounts are needed.
 # Needs: apt-get with package lists, dpkg, cpio, gzip, qemu-img, busybox-static.
 set -euo pipefail
+exec 3>&1 1>&2 # standard output is for the result alone
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 flavour=${1:-cloud}
 case $flavour in
     cloud) meta=linux-image-cloud-amd64 ;;
     generic) meta=linux-image-amd64 ;;
-    *) echo "build.sh: unknown kernel '$flavour'; cloud and generic are known" >&2; exit 2 ;;
+    *) echo "build.sh: unknown kernel '$flavour'; cloud and generic are known"; exit 2 ;;
 esac
 
 # What the guest needs of its hardware; a module that one of the two kernels lacks is left out.
@@ -22,7 +23,7 @@ modules="virtio_pci virtio_blk virtio_scsi virtio_net virtio_console virtio_ball
     sd_mod sr_mod ata_piix ahci e1000 8139cp button evdev isofs vfat nls_ascii nls_cp437 nls_iso8859_1 nls_utf8"
 kernel_arguments="console=tty0 console=ttyS0,115200 quiet panic=5 memhp_default_state=online_movable"
 
-say() { echo "build.sh: $*" >&2; }
+say() { echo "build.sh: $*"; }
 fail() { say "$*"; exit 1; }
 
 for program in apt-get apt-cache dpkg cpio gzip qemu-img busybox; do
@@ -44,7 +45,7 @@ digest=$({
 } | sha256sum | cut -c1-16)
 result=${XDG_CACHE_HOME:-$HOME/.cache}/vmctl-guests/$flavour-$digest
 if [ -e "$result/guest.qcow2" ]; then
-    echo "$result"
+    echo "$result" >&3
     exit
 fi
 
@@ -58,7 +59,7 @@ unpack_packages() {
     say "fetching $kernel and a few small packages"
     # As root, apt fetches as its own user, who may not enter this directory: it says so, and fetches all the same.
     # shellcheck disable=SC2086
-    (cd "$work/debs" && apt-get -qq download $packages) 2>"$work/apt.log" || { cat "$work/apt.log" >&2; fail "apt-get download failed"; }
+    (cd "$work/debs" && apt-get -qq download $packages) 2>"$work/apt.log" || { cat "$work/apt.log"; fail "apt-get download failed"; }
     local deb
     for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$parts"; done
     rm -r "$work/debs"
@@ -139,4 +140,4 @@ cp "$parts/usr/lib/ISOLINUX/isolinux.bin" "$parts/usr/lib/syslinux/modules/bios/
 build_disk
 # Another run may have been quicker: its result is as good as ours.
 mv -T "$work/out" "$result" 2>/dev/null || [ -e "$result/guest.qcow2" ] || fail "cannot move the result to $result"
-echo "$result"
+echo "$result" >&3
