@@ -173,4 +173,4 @@ def behind_gate(gate: str, then: Rule, *, else_: Rule) -> Rule:
             return replace(opened, reason=f"feature gate {gate} is on")
         return replace(closed, reason=f"{closed.reason}; live with feature gate {gate}")
 
-    return Rule(f"gate on: {then.doc}; gate off: {else_.doc}", decide, gate)
+    return Rule(f"with feature gate {gate} {then.doc}; without it {else_.doc}", decide, gate)
