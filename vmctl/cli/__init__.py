@@ -19,7 +19,7 @@ from vmctl.cli.verbs import Verbs
 from vmctl.errors import Bug, VmctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 PROGRAM = "vmctl"
 INTERRUPTED = 130
@@ -27,11 +27,11 @@ PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
 COMPLETION_VARIABLE = "_VMCTL_COMPLETE"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; verbs return theirs or None."""
+def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], float] | None = None) -> int:
+    """Run one command line and return its exit code. `clock` tells epoch seconds, the system's unless given."""
     _tolerate_any_text()
     try:
-        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        code = _run(list(sys.argv[1:] if arguments is None else arguments), Session(clock))
         sys.stdout.flush()
     except BrokenPipeError:
         return _closed_pipe()
@@ -55,13 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], session: Session) -> int:
     program = Verbs(PROGRAM)
     if asked := os.environ.get(COMPLETION_VARIABLE):
         from click.shell_completion import shell_complete
 
-        return shell_complete(program, {"obj": Session()}, PROGRAM, COMPLETION_VARIABLE, asked)
-    with Session() as session, program.make_context(PROGRAM, arguments, obj=session) as context:
+        return shell_complete(program, {"obj": session}, PROGRAM, COMPLETION_VARIABLE, asked)
+    with session, program.make_context(PROGRAM, arguments, obj=session) as context:
         result = program.invoke(context)
     return result if isinstance(result, int) else 0
 

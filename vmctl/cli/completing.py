@@ -37,6 +37,11 @@ def kinds_and_names(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [f"{done}{comma}{word}" for word in _kinds() if word.startswith(start)]
 
 
+def kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """One kind."""
+    return [word for word in _kinds() if word.startswith(incomplete)]
+
+
 def machines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of virtual machines."""
     return [name for name in _names(ctx, "vm") if name.startswith(incomplete)]

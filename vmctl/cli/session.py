@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Session:
     """Flags as they were given, and what follows from them. `clock` tells epoch seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self.flags: dict[str, str | None] = {}
-        self.clock: Callable[[], float] = SystemClock().now
+        self.clock: Callable[[], float] = clock or SystemClock().now
         self._opened: list[Store] = []
 
     @cached_property

@@ -26,7 +26,7 @@ Ending = Literal["left", "closed"]
 
 
 def talk(console: Console, keyboard: int | None = None, screen: int | None = None) -> Ending:
-    """Pass bytes both ways; `left` when the user went, `closed` when the console ended. The console is closed after it."""
+    """Pass bytes both ways; `left` when the user went, `closed` when the console ended; then close it."""
     keyboard = sys.stdin.fileno() if keyboard is None else keyboard
     screen = sys.stdout.fileno() if screen is None else screen
     ended_read, ended_write = os.pipe()

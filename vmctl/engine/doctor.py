@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import grp
 import os
+import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ def examine(
     host, finding = _libvirt(settings, connect, root)
     yield finding
     yield _rights(settings.libvirt_uri)
-    user = host.qemu_user if host else ""
+    user = host.qemu_user if host else _usual_qemu_user(settings.libvirt_uri)
     yield host_checks.virtualization(root, user)
     if host is not None and settings.accelerator != "auto":
         yield _accelerator(settings, host)
@@ -64,6 +65,12 @@ def _libvirt(settings: Settings, connect: Callable[[], Driver], root: Path) -> t
     except HypervisorError as error:
         return None, problem("libvirt", error.message, _how_to_reach(settings.libvirt_uri, error, root))
     return host, ok("libvirt", f"libvirt {host.libvirt} with QEMU {host.qemu} at {host.uri}, host {host.name}")
+
+
+def _usual_qemu_user(uri: str) -> str:
+    """Whom distributions run QEMU as, for as long as libvirt cannot be asked; empty in a user's own session."""
+    known = {account.pw_name for account in pwd.getpwall()}
+    return next((name for name in ("libvirt-qemu", "qemu") if name in known), "") if "/system" in uri else ""
 
 
 def _how_to_reach(uri: str, error: HypervisorError, root: Path) -> str:
