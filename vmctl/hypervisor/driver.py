@@ -1,17 +1,20 @@
 """What the engine may ask of a hypervisor: a narrow contract, with one conformance suite for every implementation.
 
-Every verb is idempotent where it says so, raises only vmctl.errors.HypervisorError and its subclasses, and touches only domains that
-carry our metadata with this installation's id. Destructive verbs read the uid and installation in the domain's metadata first and
-raise Exists when they are not ours.
+Every verb is idempotent where it says so, raises only vmctl.errors.HypervisorError and its subclasses, and touches
+only domains that carry our metadata with this installation's id. Destructive verbs read the uid and installation in
+the domain's metadata first and raise Exists when they are not ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from vmctl.planning.hardware import Hardware
 from vmctl.planning.observed import Domain, Guest, Host, Listed, NatNetwork, Power
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vmctl.planning.hardware import Hardware
 
 __all__ = ["Console", "Domain", "Driver", "Guest", "Host", "Listed", "NatNetwork", "Power"]
 
@@ -45,8 +48,8 @@ class Driver(Protocol):
     def define(self, hardware: Hardware) -> None:
         """Write the inactive definition, over the old one if there is one (never undefine). Idempotent.
 
-        Foreign elements, device addresses and targets of what stays survive. Raises Exists for a foreign domain of that name,
-        Rejected when the schema or QEMU refuses, Unsupported when the host lacks something (firmware, TPM).
+        Foreign elements, device addresses and targets of what stays survive. Raises Exists for a foreign domain of
+        that name, Rejected when the schema or QEMU refuses, Unsupported when the host lacks something (firmware, TPM).
         """
 
     def start(self, uid: str) -> None:
@@ -59,7 +62,7 @@ class Driver(Protocol):
         """Cut the power; nothing when it is off."""
 
     def undefine(self, uid: str) -> None:
-        """Remove the definition of a machine that is off, with its NVRAM, TPM state and managed save; never its disks."""
+        """Remove the definition of a machine that is off, with NVRAM, TPM state and managed save; never its disks."""
 
     def resize(self, uid: str, alias: str, size_bytes: int) -> None:
         """Grow a block device of a running machine. Raises Rejected when that would shrink it."""
@@ -70,7 +73,8 @@ class Driver(Protocol):
     def ensure_network(self, network: NatNetwork) -> None:
         """Define and start the network; nothing when it is there as described.
 
-        Raises Rejected naming the other network or interface of the host when the CIDR overlaps with one, Unsupported without rights.
+        Raises Rejected naming the other network or interface of the host when the CIDR overlaps with one, Unsupported
+        without rights.
         """
 
     def remove_network(self, uuid: str) -> None:
@@ -83,7 +87,10 @@ class Driver(Protocol):
         """Open the serial console; Busy when somebody has it and `force` is not given."""
 
     def watch(self, changed: Callable[[str], None]) -> None:
-        """Call `changed(uid)` on any event of any of our domains, from another thread; hints only."""
+        """Call `changed(uid)` from another thread on any event of a domain, ours or not; hints only.
+
+        `changed("")` means that events may have been missed: at first, and whenever a connection was lost or made anew.
+        """
 
     def close(self) -> None:
         """Give the connection back."""

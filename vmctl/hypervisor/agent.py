@@ -1,0 +1,70 @@
+"""What the guest agent tells about the guest, in one call that ends in time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libvirt
+
+from vmctl.hypervisor.failures import translate
+from vmctl.planning.observed import Guest
+
+_ASKED = (
+    libvirt.VIR_DOMAIN_GUEST_INFO_OS | libvirt.VIR_DOMAIN_GUEST_INFO_HOSTNAME | libvirt.VIR_DOMAIN_GUEST_INFO_INTERFACES
+)
+# No agent, an agent that hangs, one that lacks a command, a guest that is off or just gone: all of them mean "it does
+# not say".
+_SILENT = {
+    getattr(libvirt, name)
+    for name in (
+        "VIR_ERR_AGENT_UNRESPONSIVE",
+        "VIR_ERR_AGENT_UNSYNCED",
+        "VIR_ERR_AGENT_COMMAND_TIMEOUT",
+        "VIR_ERR_AGENT_COMMAND_FAILED",
+        "VIR_ERR_ARGUMENT_UNSUPPORTED",
+        "VIR_ERR_OPERATION_UNSUPPORTED",
+        "VIR_ERR_OPERATION_INVALID",
+        "VIR_ERR_OPERATION_TIMEOUT",
+        "VIR_ERR_NO_SUPPORT",
+        "VIR_ERR_NO_DOMAIN",
+        "VIR_ERR_INTERNAL_ERROR",
+    )
+    if hasattr(libvirt, name)
+}
+
+
+def ask(domain: Any, timeout_s: int) -> Guest | None:
+    """Ask the agent of a running domain; None when it does not answer within about `timeout_s` seconds."""
+    try:
+        # libvirt waits once for the agent to come in step and once for its answer.
+        domain.agentSetResponseTimeout(max(1, timeout_s // 2), 0)
+        return read(domain.guestInfo(_ASKED, 0))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in _SILENT and error.get_error_domain() != libvirt.VIR_FROM_RPC:
+            return None
+        raise translate(error, "ask the guest agent of", domain.name()) from error
+
+
+def read(info: dict[str, Any]) -> Guest | None:
+    """Read libvirt's flat answer (`os.pretty-name`, `if.0.addr.1.addr` …); None where the agent said nothing at all."""
+    if not info:
+        return None
+    facts = {key.removeprefix("os."): str(value) for key, value in info.items() if key.startswith("os.")}
+    addresses: dict[str, list[str]] = {}
+    for number in range(int(info.get("if.count", 0))):
+        mac = str(info.get(f"if.{number}.hwaddr", "")).lower()
+        if not mac or mac == "00:00:00:00:00:00":
+            continue
+        count = int(info.get(f"if.{number}.addr.count", 0))
+        found = (str(info.get(f"if.{number}.addr.{index}.addr", "")) for index in range(count))
+        addresses.setdefault(mac, []).extend(address for address in found if address)
+    return Guest(
+        os={_camel(key): value for key, value in facts.items()},
+        hostname=str(info.get("hostname", "")),
+        addresses={mac: tuple(found) for mac, found in addresses.items()},
+    )
+
+
+def _camel(key: str) -> str:
+    first, *rest = key.split("-")
+    return first + "".join(word.capitalize() for word in rest)

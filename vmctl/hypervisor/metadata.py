@@ -1,0 +1,157 @@
+"""What we write into a domain's metadata: whose machine it is, and what libvirt's own document does not show or
+rewrites.
+
+It travels with the definition, so a running domain still carries what it was started with. Every local user of libvirt
+can read it: secrets never enter it. Values stand in attributes, because libvirt reformats the text between elements.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+from xml.sax.saxutils import unescape
+
+from vmctl.planning.hardware import Cpu
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAMESPACE = "https://vmctl.dev/xmlns/domain/1"
+PREFIX = "vmctl"
+ET.register_namespace(PREFIX, NAMESPACE)
+
+_MACHINE = f"{{{NAMESPACE}}}machine"
+_CPU = f"{{{NAMESPACE}}}cpu"
+_MEMORY = f"{{{NAMESPACE}}}memory"
+_PORTS = f"{{{NAMESPACE}}}ports"
+_TEXT = f"{{{NAMESPACE}}}text"
+# Characters that XML 1.0 cannot hold at all, and the escape itself.
+_UNWRITABLE = re.compile("[\\\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_ESCAPED = re.compile(r"\\(\\|u[0-9a-f]{4})")
+# The start tag of our element as libvirt prints it: enough to filter a listing without parsing each document.
+_START_TAG = re.compile(rf"<{PREFIX}:machine ([^>]*)>")
+_ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a domain says about itself in our own words.
+
+    `fresh_nvram` asks the next start to make new UEFI variables. `domain_addresses` lists the places of the document
+    that texts were written to; `texts` holds only those without such a place.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    installation: str
+    nonce: str = ""
+    fresh_nvram: bool = False
+    cpu: Cpu | None = None
+    memory_kib: int = 0
+    spare_ports: int = 0
+    hyperv: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
+    domain_addresses: tuple[str, ...] = ()
+
+
+def write(record: Record) -> ET.Element:
+    """Make our element of `<metadata>`."""
+    machine = ET.Element(
+        _MACHINE,
+        {
+            "namespace": _escape(record.namespace),
+            "name": _escape(record.name),
+            "uid": record.uid,
+            "installation": _escape(record.installation),
+            "nonce": _escape(record.nonce),
+        },
+    )
+    if record.fresh_nvram:
+        machine.set("fresh-nvram", "yes")
+    if record.hyperv:
+        machine.set("hyperv", "yes")
+    if record.cpu is not None:
+        cpu = ET.SubElement(machine, _CPU, {"kind": record.cpu.kind, "share": str(record.cpu.shares_percent)})
+        if record.cpu.model:
+            cpu.set("model", _escape(record.cpu.model))
+        if record.cpu.features:
+            cpu.set("features", _escape(" ".join(record.cpu.features)))
+    ET.SubElement(machine, _MEMORY, {"kib": str(record.memory_kib)})
+    ET.SubElement(machine, _PORTS, {"spare": str(record.spare_ports)})
+    for address, value in record.texts.items():
+        ET.SubElement(machine, _TEXT, {"address": _escape(address), "value": _escape(value)})
+    for address in record.domain_addresses:
+        ET.SubElement(machine, _TEXT, {"address": _escape(address)})
+    return machine
+
+
+def read(root: ET.Element) -> Record | None:
+    """Read our element out of a domain document; None where there is none."""
+    machine = root.find(f"./metadata/{_MACHINE}")
+    if machine is None:
+        return None
+    texts = {_unescape(text.get("address", "")): text.get("value") for text in machine.iterfind(_TEXT)}
+    return Record(
+        namespace=_unescape(machine.get("namespace", "")),
+        name=_unescape(machine.get("name", "")),
+        uid=machine.get("uid", ""),
+        installation=_unescape(machine.get("installation", "")),
+        nonce=_unescape(machine.get("nonce", "")),
+        fresh_nvram=machine.get("fresh-nvram") == "yes",
+        hyperv=machine.get("hyperv") == "yes",
+        cpu=_read_cpu(machine),
+        memory_kib=_number(machine.find(_MEMORY), "kib"),
+        spare_ports=_number(machine.find(_PORTS), "spare"),
+        texts={address: _unescape(value) for address, value in texts.items() if value is not None},
+        domain_addresses=tuple(address for address, value in texts.items() if value is None),
+    )
+
+
+def replace(root: ET.Element, record: Record) -> None:
+    """Put a record in the place of the one that a document carries."""
+    place = root.find("./metadata")
+    if place is None:
+        place = ET.SubElement(root, "metadata")
+    for old in place.findall(_MACHINE):
+        place.remove(old)
+    place.append(write(record))
+
+
+def owner_in(document: str) -> tuple[str, str] | None:
+    """Find (installation, uid) in a domain document as libvirt prints it, without parsing; None without a record."""
+    start = _START_TAG.search(document) if NAMESPACE in document else None
+    if start is None:
+        return None
+    attributes = dict(_ATTRIBUTE.findall(start[1]))
+    return _unescape(unescape(attributes.get("installation", ""))), attributes.get("uid", "")
+
+
+def _read_cpu(machine: ET.Element) -> Cpu | None:
+    cpu = machine.find(_CPU)
+    if cpu is None:
+        return None
+    kind = cpu.get("kind", "Host")
+    return Cpu(
+        sockets=1,
+        cores_per_socket=1,
+        shares_percent=_number(cpu, "share") or 100,
+        kind=kind if kind in ("Host", "HostPassthrough", "Model", "Features", "Discovery") else "Host",  # type: ignore[arg-type]
+        model=_unescape(cpu.get("model", "")),
+        features=tuple(_unescape(cpu.get("features", "")).split()),
+    )
+
+
+def _number(element: ET.Element | None, name: str) -> int:
+    text = "" if element is None else element.get(name, "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _escape(text: str) -> str:
+    return _UNWRITABLE.sub(lambda found: "\\\\" if found[0] == "\\" else f"\\u{ord(found[0]):04x}", text)
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPED.sub(lambda found: "\\" if found[1] == "\\" else chr(int(found[1][1:], 16)), text)

@@ -1,0 +1,124 @@
+"""The processor in a domain document, both ways.
+
+libvirt shows a running host-model CPU as the named model it stood for, and a named model with what the host added or
+lacked. What was asked for therefore stands in our record too, and counts wherever the document still agrees with it; a
+document that was edited by somebody else is read literally, so that the drift shows.
+
+What a class's cpu.type becomes:
+
+    Host               host-model
+    HostPassthrough    host-passthrough with KVM; `maximum` under TCG, which refuses passthrough
+    Model              the named model; under TCG without libvirt's check, so that QEMU gives what it can and goes on
+    Features           host-model with the features required
+    Discovery          the same, with the features that the class found
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from vmctl.hypervisor.trees import node, text_at
+from vmctl.planning.hardware import Cpu
+
+if TYPE_CHECKING:
+    from xml.etree import ElementTree as ET
+
+DomainType = Literal["kvm", "qemu", "test"]
+
+# libvirt hands `shares` to cpu.weight (cgroup v2, 1..10000, 100 where nothing is set) or cpu.shares (v1, from 2) as it
+# stands. One percent of one core is one unit: a machine with one full core weighs as much as a foreign one without a
+# setting, and 100 full cores fit.
+_LEAST_SHARES, _MOST_SHARES = 2, 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What the same hardware is written differently for: the accelerator, and whether shares can be set (cgroups)."""
+
+    domain_type: DomainType
+    shares: bool = True
+
+
+def render_cpu(cpu: Cpu, platform: Platform) -> ET.Element:
+    """Write `<cpu>`: mode, model, required features, topology."""
+    topology = node("topology", sockets=str(cpu.sockets), dies="1", cores=str(cpu.cores_per_socket), threads="1")
+    features = [node("feature", policy="require", name=name) for name in cpu.features]
+    match cpu.kind:
+        case "HostPassthrough":
+            mode = "host-passthrough" if platform.domain_type == "kvm" else "maximum"
+            return node("cpu", topology, *features, mode=mode, check="none")
+        case "Model":
+            check = "partial" if platform.domain_type == "kvm" else "none"
+            model = node("model", text=cpu.model, fallback="forbid")
+            return node("cpu", model, topology, *features, mode="custom", match="exact", check=check)
+        case "Host" | "Features" | "Discovery":
+            return node("cpu", topology, *features, mode="host-model", check="partial")
+
+
+def render_shares(cpu: Cpu) -> int:
+    """Turn the guaranteed share of all cores into libvirt's relative weight."""
+    return min(max(cpu.cores * cpu.shares_percent, _LEAST_SHARES), _MOST_SHARES)
+
+
+def read_cpu(root: ET.Element, recorded: Cpu | None, *, live: bool) -> Cpu:
+    """Read the processor of a document, `live` or inactive, with what our record says it stands for."""
+    element = root.find("./cpu")
+    sockets, cores = _topology(root, element)
+    shown = _literal(element, sockets, cores)
+    if recorded is not None:
+        recorded = replace(recorded, sockets=sockets, cores_per_socket=cores)
+        if _agrees(shown, recorded, live=live):
+            shown = replace(recorded, shares_percent=100)
+    return replace(shown, shares_percent=_percent(root, shown, recorded))
+
+
+def _topology(root: ET.Element, element: ET.Element | None) -> tuple[int, int]:
+    count = int(text_at(root, "./vcpu", "1"))
+    topology = None if element is None else element.find("./topology")
+    if topology is None:
+        return count, 1
+    sockets = int(topology.get("sockets", "1"))
+    cores = int(topology.get("cores", "1")) * int(topology.get("dies", "1")) * int(topology.get("threads", "1"))
+    return (sockets, cores) if sockets * cores == count else (count, 1)
+
+
+def _literal(element: ET.Element | None, sockets: int, cores: int) -> Cpu:
+    if element is None:
+        return Cpu(sockets, cores, kind="Model")
+    features = tuple(
+        feature.get("name", "")
+        for feature in element.iterfind("./feature")
+        if feature.get("policy", "require") == "require"
+    )
+    mode = element.get("mode", "custom")
+    if mode in ("host-passthrough", "maximum"):
+        return Cpu(sockets, cores, kind="HostPassthrough", features=features)
+    if mode == "host-model":
+        return Cpu(sockets, cores, kind="Features" if features else "Host", features=features)
+    return Cpu(sockets, cores, kind="Model", model=text_at(element, "./model"), features=features)
+
+
+def _agrees(shown: Cpu, recorded: Cpu, *, live: bool) -> bool:
+    """Tell whether a document may be what the record became after libvirt had it."""
+    if recorded.kind == "Model":
+        return shown.kind == "Model" and shown.model == recorded.model and (live or _same_features(shown, recorded))
+    if recorded.kind == "HostPassthrough":
+        return shown.kind == "HostPassthrough" and _same_features(shown, recorded)
+    if live and shown.kind == "Model":
+        return True  # host-model, expanded at the start
+    return shown.kind in ("Host", "Features") and _same_features(shown, recorded)
+
+
+def _same_features(shown: Cpu, recorded: Cpu) -> bool:
+    return sorted(shown.features) == sorted(recorded.features)
+
+
+def _percent(root: ET.Element, shown: Cpu, recorded: Cpu | None) -> int:
+    text = text_at(root, "./cputune/shares")
+    if not text:  # without cgroups nothing was written: what was asked for is all there is to know
+        return recorded.shares_percent if recorded is not None else 100
+    shares = int(text)
+    if recorded is not None and render_shares(recorded) == shares:
+        return recorded.shares_percent
+    return max(1, min(100, round(shares / shown.cores)))
