@@ -11,6 +11,7 @@ import http.client
 import json
 import logging
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,7 +178,8 @@ class Download:
                 self._pump(reply, descriptor)
                 self._expect_all(reply)
             except BaseException:
-                self._sync(descriptor)
+                with suppress(StorageError):  # what ended the transfer is worth telling, not what came of it
+                    self._sync(descriptor)
                 raise
         finally:
             os.close(descriptor)
@@ -246,8 +248,12 @@ class Download:
         self._record = record
         passing = self._into.with_suffix(".new")
         with writing(self._into.parent, "recording a download"):
-            passing.write_text(json.dumps(asdict(record)))
-            passing.rename(self._record_path)
+            try:
+                passing.write_text(json.dumps(asdict(record)))
+                passing.rename(self._record_path)
+            except OSError:
+                passing.unlink(missing_ok=True)
+                raise
 
     def _forget(self) -> None:
         """Start over: nothing of what arrived is used."""

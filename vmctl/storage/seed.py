@@ -61,10 +61,13 @@ def _write(path: Path, files: Mapping[str, bytes], label: str) -> None:
     with writing(path.parent, f"writing {path.name}"):
         passing.unlink(missing_ok=True)
         descriptor = os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.truncate(-(-len(content) // MIB) * MIB)  # whole megabytes: guests show the size of the disk
-    finish(passing, path, MODE)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.truncate(-(-len(content) // MIB) * MIB)  # whole megabytes: guests show the size of the disk
+            finish(passing, path, MODE)
+        finally:
+            passing.unlink(missing_ok=True)  # there only when something failed
 
 
 def _iso(files: Mapping[str, bytes], label: str) -> bytes:
