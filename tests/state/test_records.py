@@ -122,7 +122,7 @@ def test_layers_are_entered_changed_and_struck_out(store: Store) -> None:
     store.add_layer(top)
     store.add_layer(base)
     assert store.layers() == [base, top]
-    store.add_layer(replace(base, owner=None))
+    store.add_layer(base._replace(owner=None))
     assert store.layers()[0].owner is None
     store.remove_layer("b")
     store.remove_layer("b")

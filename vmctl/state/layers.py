@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from vmctl.state.section import Section
 
 Purpose = Literal["image", "disk"]
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """One file of a storage class.
 
     `backing` is the layer under it; `owner` the uid of the object it was made for, None when that is gone and only

@@ -1,4 +1,8 @@
-"""What the parts of the store have in common: the connections and the clock."""
+"""What the parts of the store have in common: the connections and the clock.
+
+Most records here are named tuples where everything else has dataclasses: every verb imports them, and a dataclass
+costs half a millisecond at each start.
+"""
 
 from __future__ import annotations
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vmctl.state.section import Section
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A directory by its lasting id.
 
     `revision` is the commit it was last applied at, empty outside git; `seen` in epoch seconds.
