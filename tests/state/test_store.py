@@ -83,6 +83,7 @@ def test_the_store_knows_its_host_and_refuses_another(store: Store) -> None:
         with pytest.raises(Corrupt, match=r"belongs to the host uuid-1 \(qemu:///system\)") as refused:
             store.bind_host(uuid, uri)
         assert "--state-dir" in refused.value.remedy
+        assert 'host_uuid = "uuid-1"' in refused.value.remedy
 
 
 def test_a_batch_is_all_or_nothing(store: Store) -> None:
