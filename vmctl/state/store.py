@@ -104,8 +104,9 @@ class Store(Objects, Sources, Events, Journal, Layers, Notes):
             raise Corrupt(
                 f"the state directory {self._database.path.parent} belongs to the host {known_uuid} ({known_uri}),"
                 f" and this is {uuid} ({uri})",
-                remedy="connect to that host, or name another --state-dir for this one; if it is the same host, libvirt invents"
-                f' a uuid at each start for want of one in the hardware: set host_uuid = "{known_uuid}" in libvirtd.conf',
+                remedy="connect to that host, or name another --state-dir for this one; if it is the same host and its"
+                " hardware has no uuid, libvirt invents one at each start:"
+                f' set host_uuid = "{known_uuid}" in libvirtd.conf',
             )
 
     def faults(self) -> list[str]:
