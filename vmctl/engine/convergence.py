@@ -43,10 +43,15 @@ class Convergence:
             self._dirty.update(dict.fromkeys(keys))
             self._wake.notify_all()
 
-    def changed(self, key: Key) -> None:
+    def changed(self, key: Key, also: Iterable[Key] = ()) -> None:
         """Ask for a pass over everything that may come out differently now."""
         snapshot = self._ledger.snapshot()
-        self.add([*interested(key, snapshot.by_key.values()), *([key] if snapshot.get(key) else [])])
+        self.add(
+            [
+                *interested(key, snapshot.by_key.values()),
+                *(one for one in (key, *also) if snapshot.get(one) is not None),
+            ]
+        )
 
     def run(self, done: Callable[[], bool], *, timers: bool) -> None:
         """Run passes until `done()`, or until nothing is left; with `timers` also what is to be looked at later counts as left.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vmctl.errors import ChangeRefused
-from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vmctl.engine.ledger import Ledger
     from vmctl.planning.objects import Object
+    from vmctl.resources.keys import Key
     from vmctl.state.store import Store
 
 POLICY = "vmctl.dev/deletion-policy"

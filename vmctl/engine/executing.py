@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
-from vmctl.errors import ChangeRefused, NotReady
+from vmctl.errors import ChangeRefused, NotFound, NotReady, Unsupported
 from vmctl.network import reservations
 from vmctl.planning import plans, steps
 from vmctl.planning.power import NOTE, PowerNote
@@ -58,8 +58,7 @@ class Executor:
             case steps.GrowLayer():
                 self._grow(step)
             case steps.RemoveLayer():
-                layers.remove(Path(step.layer.directory), step.layer.id)
-                self.store.remove_layer(step.layer.id)
+                self._remove(step)
             case steps.EnsureNetwork():
                 reservations.prepare(Path(step.network.directory))
                 self.driver.ensure_network(step.network)
@@ -118,6 +117,14 @@ class Executor:
             )
         )
 
+    def _remove(self, step: steps.RemoveLayer) -> None:
+        """Delete bytes, after asking QEMU's own lock once more whether a machine has them open, whoever started it."""
+        directory = Path(step.layer.directory)
+        if step.layer.purpose == "disk" and layers.open_elsewhere(directory, step.layer.id):
+            raise NotReady(f"a running machine has the file of {step.what} open", remedy="stop that machine first")
+        layers.remove(directory, step.layer.id)
+        self.store.remove_layer(step.layer.id)
+
     def _grow(self, step: steps.GrowLayer) -> None:
         if step.running is not None:
             uid, alias = step.running
@@ -130,7 +137,11 @@ class Executor:
         network, directory = step.network, Path(step.network.directory)
 
         def forget(address: str, mac: str) -> None:
-            self.driver.forget_lease(network, address, mac)
+            try:
+                self.driver.forget_lease(network, address, mac)
+            except (NotFound, Unsupported) as error:
+                # no network, or no way to it from here: a lease ends by itself before its address goes to another machine
+                log.info("%s", error.message)
 
         if isinstance(step, steps.ReserveAddress):
             reservations.reserve(

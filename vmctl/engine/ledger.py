@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from vmctl.planning.graph import references
 from vmctl.planning.objects import Object, Objects
 
 if TYPE_CHECKING:
@@ -30,10 +31,13 @@ def as_object(stored: Stored) -> Object:
     )
 
 
-class Ledger:
-    """All objects by key. `changed` is called with the key of whatever others may be waiting for."""
+Changed: TypeAlias = "Callable[[Key, tuple[Key, ...]], None]"
 
-    def __init__(self, store: Store, changed: Callable[[Key], None] = lambda key: None) -> None:
+
+class Ledger:
+    """All objects by key. `changed` is told the key of whatever others may be waiting for, and who else is concerned."""
+
+    def __init__(self, store: Store, changed: Changed = lambda key, also: None) -> None:
         self._store = store
         self._lock = threading.RLock()
         self._objects: dict[Key, Object] = {}
@@ -90,7 +94,7 @@ class Ledger:
             self._share_model(current, updated)
             self._objects[item.key], self._view = updated, None
         if _matters(current.status, status):
-            self.changed(item.key)
+            self.changed(item.key, ())
         return updated
 
     def create(self, key: Key, document: Mapping[str, Any]) -> Object:
@@ -98,7 +102,7 @@ class Ledger:
         with self._lock:
             item = as_object(self._store.create(key, document))
             self._objects[key], self._view = item, None
-        self.changed(key)
+        self.changed(key, ())
         return item
 
     def mark_deleted(self, key: Key) -> None:
@@ -107,7 +111,7 @@ class Ledger:
             if stored is None:
                 return
             self._objects[key], self._view = as_object(stored), None
-        self.changed(key)
+        self.changed(key, ())
 
     def forget(self, item: Object) -> None:
         """Remove an object for good."""
@@ -115,7 +119,7 @@ class Ledger:
             self._store.remove(item.uid)
             self._objects.pop(item.key, None)
             self._view = None
-        self.changed(item.key)
+        self.changed(item.key, tuple(references(item.key, item.document)))  # a disk is free now
 
     def learn(self, stored: Stored) -> None:
         """Take in an object that this process wrote through the store itself."""

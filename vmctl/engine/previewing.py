@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,8 @@ from vmctl.resources.policies import Effect, Facts, dotted
 from vmctl.state.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from vmctl.engine.settings import Settings
     from vmctl.hypervisor.driver import Driver
     from vmctl.manifests.documents import Manifest

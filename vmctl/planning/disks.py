@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vmctl.planning import images, storage_classes
 from vmctl.planning.conditions import Condition, written
 from vmctl.planning.images import finished, layer_id, layers_of, source_ready, world_progress
+from vmctl.planning.machine_hardware import alias
 from vmctl.planning.plans import LayerSeen, Note, Plan, World
 from vmctl.planning.steps import (
     CopyLayer,
@@ -20,7 +21,7 @@ from vmctl.planning.steps import (
     Step,
 )
 from vmctl.planning.storage_classes import Home, Missing
-from vmctl.planning.usage import holder, holds_devices, machines_using
+from vmctl.planning.usage import holder, machines_using, may_have_open
 from vmctl.resources.units import quantity_bytes, shown_quantity
 
 if TYPE_CHECKING:
@@ -213,12 +214,6 @@ def _running_with(item: Object, world: World) -> tuple[str, str] | None:
     return (user.uid, alias(item.key)) if user is not None else None
 
 
-def alias(key: Key) -> str:
-    """How a device of a machine's spec is known in its domain (a name has no dots, so this is a legal user alias)."""
-    short = {"VirtualDisk": "vd", "VirtualImage": "vi", "ClusterVirtualImage": "cvi"}[key.kind]
-    return f"ua-spec-{short}-{key.name}"
-
-
 def _leave(world: World) -> Plan:
     """A disk that a machine has open stays; otherwise its data goes with it, for its name was said."""
     item = world.object
@@ -249,7 +244,7 @@ def _status(world: World, phase: str, conditions: list[Condition], extra: dict[s
     item = world.object
     users = list(machines_using(item, world.objects))
     has = holder(item, world.objects)
-    mounted = has is not None and holds_devices(has)
+    mounted = has is not None and may_have_open(has, item.key)
     attached = [{"name": user.key.name, "mounted": mounted and user is has} for user in users]
     in_use = (
         Condition(

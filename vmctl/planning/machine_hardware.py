@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from vmctl.planning.changes import as_yaml, sealed
 from vmctl.planning.hardware import Bus, Cpu, Disk, Hardware, Nic
 from vmctl.resources.keys import Key
-from vmctl.resources.units import quantity_bytes, shown_quantity
 from vmctl.resources.machine_fields import VirtualMachineSpec
+from vmctl.resources.units import quantity_bytes, shown_quantity
 
 if TYPE_CHECKING:
     from vmctl.planning.objects import Object
@@ -25,6 +25,21 @@ if TYPE_CHECKING:
 RECORD = "metadata:spec"
 SEED = "ua-seed"
 MAIN_NIC = "ua-main"
+
+
+MARKS = {"VirtualDisk": "vd", "VirtualImage": "vi", "ClusterVirtualImage": "cvi"}
+
+
+def alias(key: Key) -> str:
+    """How a device of a machine's spec is known in its domain (a name has no dots, so this is a legal user alias)."""
+    return f"ua-spec-{MARKS[key.kind]}-{key.name}"
+
+
+def named(alias: str) -> Key | None:
+    """The device behind an alias, in no namespace; None for what is not of a spec."""
+    mark, _, name = alias.removeprefix("ua-spec-").partition("-")
+    kind = next((kind for kind, short in MARKS.items() if short == mark), None)
+    return Key(kind, "", name) if kind is not None and alias.startswith("ua-spec-") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +54,7 @@ class Device:
 
     @property
     def alias(self) -> str:
-        short = {"VirtualDisk": "vd", "VirtualImage": "vi", "ClusterVirtualImage": "cvi"}[self.key.kind]
-        return f"ua-spec-{short}-{self.key.name}"
+        return alias(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +230,12 @@ def _scalar(text: str, default: object) -> object:
 def _refs(recorded: Sequence[Mapping[str, Any]], seen: Hardware) -> list[Mapping[str, Any]]:
     """The recorded devices that are still there, then those that are there without having been recorded."""
     there = {disk.alias for disk in seen.disks}
-    known = {Device(Key(ref["kind"], "", ref["name"]), "", 0).alias: ref for ref in recorded}
-    kinds = {"vd": "VirtualDisk", "vi": "VirtualImage", "cvi": "ClusterVirtualImage"}
-    found = [ref for alias, ref in known.items() if alias in there]
+    known = {alias(Key(ref["kind"], "", ref["name"])): ref for ref in recorded}
+    found = [ref for name, ref in known.items() if name in there]
     for disk in seen.disks:
-        mark, _, rest = disk.alias.removeprefix("ua-spec-").partition("-")
-        if disk.alias.startswith("ua-spec-") and disk.alias not in known and mark in kinds:
-            found.append({"kind": kinds[mark], "name": rest})
+        key = named(disk.alias)
+        if key is not None and disk.alias not in known:
+            found.append({"kind": key.kind, "name": key.name})
     return found
 
 

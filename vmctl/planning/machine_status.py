@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from vmctl.planning import admission
 from vmctl.planning.conditions import Condition, find, seconds, timestamp, written
-from vmctl.planning.machine_hardware import sockets
+from vmctl.planning.machine_hardware import named, sockets
 from vmctl.resources.units import shown_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vmctl.planning.dependencies import Dependencies
-    from vmctl.planning.hardware import Hardware
+    from vmctl.planning.hardware import Disk, Hardware
     from vmctl.planning.plans import World
+    from vmctl.resources.keys import Key
     from vmctl.resources.machine_fields import VirtualMachineSpec
 
 KEPT_TRANSITIONS = 5
@@ -150,25 +151,34 @@ def _resources(running: Hardware | None, spec: VirtualMachineSpec, needs: Depend
 
 
 def _devices(world: World, needs: Dependencies) -> list[dict[str, Any]]:
-    """The devices of the spec, and whether the machine really has them."""
+    """The devices that the machine really has and those that its spec adds; the seed medium is not one of them."""
     running = world.domain.running if world.domain is not None else None
     attached = {disk.alias: disk for disk in running.disks} if running is not None else {}
+    sizes = world.domain.block_sizes if world.domain is not None else {}
     found = []
     for device in needs.devices:
-        disk = attached.get(device.alias)
-        entry: dict[str, Any] = {
-            "kind": device.key.kind,
-            "name": device.key.name,
-            "attached": disk is not None,
-            "size": shown_quantity(device.size_bytes),
-            "hotplugged": False,
-        }
-        if disk is not None and disk.target:
-            entry["target"] = disk.target
-        if device.boot_order:
-            entry["bootOrder"] = device.boot_order
-        found.append(entry)
+        size = sizes.get(device.alias, device.size_bytes)
+        found.append(_device(device.key, attached.pop(device.alias, None), size, device.boot_order))
+    for alias, disk in attached.items():
+        key = named(alias)
+        if key is not None:  # taken out of the spec, or not ready any more: it stays until the machine is off
+            found.append(_device(key, disk, sizes.get(alias, 0), disk.boot))
     return found
+
+
+def _device(key: Key, disk: Disk | None, size_bytes: int, boot_order: int | None) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "kind": key.kind,
+        "name": key.name,
+        "attached": disk is not None,
+        "size": shown_quantity(size_bytes),
+        "hotplugged": False,
+    }
+    if disk is not None and disk.target:
+        entry["target"] = disk.target
+    if boot_order:
+        entry["bootOrder"] = boot_order
+    return entry
 
 
 def _transitions(before: Mapping[str, Any], phase: str, now: float) -> list[dict[str, str]]:

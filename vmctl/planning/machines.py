@@ -31,11 +31,11 @@ from vmctl.planning.steps import (
     Undefine,
 )
 from vmctl.resources.policies import Effect, Facts, dotted
-from vmctl.resources.machine_fields import VirtualMachineSpec
 from vmctl.resources.virtualmachine import VirtualMachine
 
 if TYPE_CHECKING:
     from vmctl.planning.hardware import Hardware
+    from vmctl.resources.machine_fields import VirtualMachineSpec
 
 LOOK_FOR_AGENT_S = 2.0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from vmctl.planning.usage import holds_devices
+from vmctl.planning.usage import is_on
 
 if TYPE_CHECKING:
     from vmctl.planning.objects import Object, Objects
@@ -67,7 +67,7 @@ def _neighbours(affinity: Json, machine: Object, objects: Objects, *, wanted: bo
             other.key.name
             for other in objects.of_kind("VirtualMachine")
             if other.uid != machine.uid
-            and holds_devices(other)
+            and is_on(other)
             and other.key.namespace in spaces
             and matches(selector, other.labels)
         ]

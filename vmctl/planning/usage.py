@@ -16,21 +16,39 @@ ON = frozenset({"Starting", "Running", "Stopping", "Migrating", "Pause", "Degrad
 
 def device_keys(machine: Object) -> tuple[Key, ...]:
     """The disks and images of a machine, in the order of its spec."""
-    return tuple(
-        Key(ref["kind"], "" if ref["kind"] == "ClusterVirtualImage" else machine.key.namespace, ref["name"])
-        for ref in machine.document["spec"].get("blockDeviceRefs") or ()
+    return tuple(_key(machine, ref) for ref in machine.document["spec"].get("blockDeviceRefs") or ())
+
+
+def attached_keys(machine: Object) -> frozenset[Key]:
+    """The disks and images that the machine really had when it was last looked at, whatever its spec says by now."""
+    return frozenset(
+        _key(machine, entry) for entry in machine.status.get("blockDeviceRefs") or () if entry.get("attached")
     )
 
 
-def holds_devices(machine: Object) -> bool:
-    """Whether the machine may have its devices open: it is on, or on its way to either side of that."""
-    return machine.phase in ON or bool(machine.status.get("blockDeviceRefs") and machine.phase == "Terminating")
+def _key(machine: Object, ref: dict[str, str]) -> Key:
+    return Key(ref["kind"], "" if ref["kind"] == "ClusterVirtualImage" else machine.key.namespace, ref["name"])
+
+
+def is_on(machine: Object) -> bool:
+    """Whether the machine is on, or on its way to either side of that."""
+    return machine.phase in ON or bool(attached_keys(machine))
+
+
+def may_have_open(machine: Object, device: Key) -> bool:
+    """Whether a machine may have a device open: it has it, or it is on and its spec names it.
+
+    A machine whose manifest no longer names a disk keeps it until its next restart, and one that is being deleted until
+    it is off.
+    """
+    return device in attached_keys(machine) or (machine.phase in ON and device in device_keys(machine))
 
 
 def machines_using(device: Object, objects: Objects, *, mounted: bool = False) -> Iterator[Object]:
-    """The machines whose spec names a device, the oldest first; with `mounted` only those that may have it open."""
+    """The machines that name a device or have it; with `mounted` only those that may have it open."""
     for machine in objects.of_kind("VirtualMachine", device.key.namespace or None):
-        if device.key in device_keys(machine) and (not mounted or holds_devices(machine)):
+        has = may_have_open(machine, device.key)
+        if has or (not mounted and device.key in device_keys(machine)):
             yield machine
 
 
@@ -40,7 +58,7 @@ def holder(disk: Object, objects: Objects) -> Object | None:
     Both of two machines that start at the same moment come to the same answer, so neither needs to ask the other.
     """
     users = sorted(machines_using(disk, objects), key=lambda machine: (machine.created, machine.key.name))
-    running = [machine for machine in users if holds_devices(machine)]
+    running = [machine for machine in users if may_have_open(machine, disk.key)]
     if running:
         return running[0]
     return next((machine for machine in users if wants_on(machine)), None)

@@ -123,6 +123,17 @@ def discard(directory: Path, layer: str) -> None:
             path(directory, layer, suffix).unlink(missing_ok=True)
 
 
+def open_elsewhere(directory: Path, layer: str) -> bool:
+    """Tell whether a running machine has a writable layer open, by the lock that QEMU holds on it."""
+    if not exists(directory, layer):
+        return False
+    try:
+        commands.qemu_img(["info", "-f", "qcow2", path(directory, layer).name], directory)
+    except StorageError as error:
+        return "lock" in error.message
+    return False
+
+
 def grow(directory: Path, layer: str, size_bytes: int) -> None:
     """Enlarge a layer that no machine uses at the moment; nothing when it is that large already.
 
