@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -311,3 +312,23 @@ def test_a_read_only_file_system_can_be_read_and_says_why_it_cannot_be_written(d
     assert kind == "StateError"
     assert "cannot be opened or written" in message
     assert "writable file system" in remedy
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_another_user_is_told_whose_it_is(clock: Clock) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o711)
+        directory = Path(name) / "state"
+        with Store.open(directory, clock=clock) as store:
+            store.apply(VM, document())
+        child = os.fork()
+        if child == 0:
+            told = 1
+            try:
+                os.setresuid(65534, 65534, 65534)
+                Store.open(directory, clock=clock, readonly=True)
+            except StateError as error:
+                told = 0 if "must belong to you" in error.remedy else 2
+            finally:
+                os._exit(told)  # whatever happened: this must not go on as a second pytest
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -127,7 +127,8 @@ class Database:
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
         except sqlite3.OperationalError:
             connection.close()
-            if os.access(self.path.parent, os.W_OK) or self.path.with_name(f"{FILE}-wal").exists():
+            writable = not os.statvfs(self.path.parent).f_flag & os.ST_RDONLY
+            if writable or self.path.with_name(f"{FILE}-wal").exists():
                 raise
             # A read-only file system: the log that WAL wants cannot be made. Without a log the file is complete.
             connection = self._open("ro&immutable=1")
