@@ -33,17 +33,18 @@ def resolve(text: str) -> Scalar:
 
 def number(text: str) -> Scalar:
     """Read what begins like a number; the text itself when it is none. Raises ValueError as `resolve` does."""
-    if INTEGER.match(text):
-        if len(text) > LONGEST:
-            raise ValueError("a number of so many digits cannot be held")
+    integer, based = INTEGER.match(text), BASED.match(text)
+    if (integer or based) and len(text) > LONGEST:
+        raise ValueError("a number of so many digits cannot be held")
+    if integer:
         return int(text)
+    if based:
+        return int(text, 0)
     if FLOAT.match(text):
         value = float(text)
         if math.isinf(value):
             raise ValueError("the number is too large")
         return value
-    if BASED.match(text):
-        return int(text, 0)
     if NO_NUMBER.match(text):
         raise ValueError("infinity and not-a-number have no place in a manifest")
     return text

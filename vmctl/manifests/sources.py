@@ -35,8 +35,8 @@ IN_MOTION = {
 class Source:
     """A directory that owns objects. `identity` is what the inventory is kept under.
 
-    `by_path` is the identity the same directory has outside git: what was recorded before `git init`, or before the first
-    commit, is found under it. `commit` is empty outside git; `in_motion` is the sentence that says why not to prune.
+    `by_path` is the identity the same directory has outside git: what was recorded before the first commit is found
+    under it. `commit` is empty outside git; `in_motion` is the sentence that says why not to prune.
     """
 
     identity: str

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 
 BREAK = re.compile(r"\r\n|\r|\n")  # what ends a line in YAML 1.2, unlike str.splitlines()
+CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
+)  # no YAML holds them as they are
 CONFLICT = re.compile(r"(?m)^(?:<{7}|>{7}|\|{7})(?: |$)")
 BOM = "\ufeff"
 OTHER_ENCODINGS = {
@@ -39,9 +42,13 @@ def decode(data: bytes) -> str | Flaw:
 
 
 def flaws(text: str) -> list[Flaw]:
-    """Find what makes the whole text unusable before any parser looks at it: NULs, and what a merge left behind."""
-    if (at := text.find("\0")) >= 0:
-        return [Flaw(*position(text, at), "a NUL character; this is not a text file", "name a YAML or JSON file")]
+    """Find what makes a whole text unusable: control characters, and what a merge left behind."""
+    if mark := CONTROL.search(text):
+        place, code = position(text, mark.start()), ord(mark.group())
+        if code == 0:
+            return [Flaw(*place, "a NUL character; this is not a text file", "name a YAML or JSON file")]
+        what = f"the control character U+{code:04X} may not stand in a manifest"
+        return [Flaw(*place, what, f"in double quotes it is written \\x{code:02x}")]
     if "<<<<<<<" not in text and ">>>>>>>" not in text:
         return []
     return [

@@ -69,7 +69,7 @@ class _Attempt(Generic[T]):
 def parts(text: str, build: Build[T]) -> Iterator[Part[T] | Flaw]:
     """Hand every document of `text` to `build`; what cannot be parsed comes out as a flaw in its place."""
     done = 0  # lines that the quick pass has settled
-    if not any(separator in text for separator in SEPARATORS):
+    if not _misread(text):
         events = _quick(text)
         try:
             while type(events()) is not StreamEndEvent:
@@ -81,13 +81,18 @@ def parts(text: str, build: Build[T]) -> Iterator[Part[T] | Flaw]:
             return
     allowance = EXACT_ALLOWANCE
     for stretch, base in _stretches(text, done):
-        attempt = _attempt(_quick, stretch, build, base)
-        if attempt.error is not None and allowance >= len(stretch):
+        attempt = None if _misread(stretch) else _attempt(_quick, stretch, build, base)
+        if (attempt is None or attempt.error is not None) and allowance >= len(stretch):
             allowance -= len(stretch)
             again = _attempt(_exact, stretch, build, base)
-            if again.error is None or "unexpected ':'" in str(attempt.error):
+            if attempt is None or again.error is None or "unexpected ':'" in str(attempt.error):
                 attempt = again
-        yield from attempt.outcome(stretch, base)
+        yield from (attempt or _attempt(_quick, stretch, build, base)).outcome(stretch, base)
+
+
+def _misread(text: str) -> bool:
+    """Whether the quick parser would count lines wrongly, or end a comment or a text too early, without a complaint."""
+    return any(separator in text for separator in SEPARATORS)
 
 
 def _part(build: Build[T], events: Following, base: int) -> tuple[Part[T], int]:

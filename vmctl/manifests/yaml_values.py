@@ -120,6 +120,7 @@ class _Builder:
         """Build a text, number, boolean or null."""
         self.size += 1
         plain, quoted = event.implicit
+        plain = plain and event.tag is None  # `! 12` is the text 12
         value: Scalar = event.value
         if plain or (not quoted and event.tag not in QUOTED):
             try:
