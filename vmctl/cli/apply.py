@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @files_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--wait", is_flag=True, help="Go on until every object is where its spec asks.")
-@click.option("--timeout", metavar="TIME", help="Give up waiting after this time (30s, 5m), exit code 6.")
+@click.option("--timeout", metavar="TIME", help="Give up waiting after this time (10m unless given), exit code 6.")
 @click.option("--keep-going", is_flag=True, help="Apply the good files although others are bad; exit code 3.")
 @click.option("--take-over", is_flag=True, help="Move objects here that another directory owns.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what changed, no progress.")
@@ -68,7 +68,7 @@ def command(
         manifests,
         source=source,
         wait=wait,
-        timeout_s=working.seconds(timeout),
+        timeout_s=working.seconds(timeout or ("10m" if wait else None)),
         take_over=take_over,
         quiet=quiet,
     )

@@ -69,7 +69,7 @@ def command(
         for key in missing:
             output.error(asking.not_found(key))
         return NotFoundError.exit_code
-    late = _wait(session.store, keys, target, timeout if timeout >= 0 else _WEEK_S)
+    late = _wait(session, keys, target, timeout if timeout >= 0 else _WEEK_S)
     for key in late:
         found = session.store.get(key)
         output.error(
@@ -100,8 +100,18 @@ def _keys(
     return found
 
 
-def _wait(store: Store, keys: Sequence[Key], target: Goal, timeout_s: float) -> list[Key]:
-    """Print objects as they arrive; what is left when the time is over."""
+def _wait(session: Session, keys: Sequence[Key], target: Goal, timeout_s: float) -> list[Key]:
+    """Print objects as they arrive; what is left when the time is over. Does the work itself where no engine is alive."""
+    left = _follow(session.store, keys, target, 0.0)
+    if not left or timeout_s == 0:
+        return left
+    from vmctl.cli.helping import helping
+
+    with helping(session.settings, left):
+        return _follow(session.store, left, target, timeout_s)
+
+
+def _follow(store: Store, keys: Sequence[Key], target: Goal, timeout_s: float) -> list[Key]:
     uids = {key: found.uid for key in keys if (found := store.get(key))}
     left = list(keys)
     end = time.monotonic() + timeout_s

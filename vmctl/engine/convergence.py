@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 WORKERS = 32  # most of them wait: for a transfer, a guest that shuts down, libvirt
+WATCH_S = 2.0  # how often one who stays looks at what it waits for
 TICK_S = 0.1  # how long the loop sleeps when nothing wakes it
 
 
@@ -53,11 +54,14 @@ class Convergence:
             ]
         )
 
-    def run(self, done: Callable[[], bool], *, timers: bool) -> None:
-        """Run passes until `done()`, or until nothing is left; with `timers` also what is to be looked at later counts as left.
+    def run(self, done: Callable[[], bool], *, watched: Iterable[Key] = (), stay: bool = False) -> None:
+        """Run passes until nothing is left to do now; with `stay`, go on until `done()`.
 
-        Raises what a pass raises that is not a failure of its object (a bug), after the others have ended.
+        Somebody who stays also does what is to be looked at later, and looks at `watched` now and then: what changes in a
+        guest tells nobody. Raises what a pass raises that is not a failure of its object (a bug), after the others have ended.
         """
+        watched = list(watched)
+        look_at = self._clock.now() + WATCH_S
         while True:
             with self._wake:
                 self._promote()
@@ -65,9 +69,11 @@ class Convergence:
                 if self._crash is not None:
                     self._wait_for_busy()
                     raise self._crash
-                idle = not self._busy and not self._dirty
-                if (idle and not (timers and self._later)) or (idle and done()):
+                if not self._busy and not self._dirty and (not stay or done()):
                     return
+                if stay and self._clock.now() >= look_at:
+                    self._dirty.update(dict.fromkeys(watched))
+                    look_at = self._clock.now() + WATCH_S
                 self._wake.wait(TICK_S)
 
     def drain(self) -> None:

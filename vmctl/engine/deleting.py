@@ -71,4 +71,4 @@ def _delete(store: Store, ledger: Ledger, key: Key, *, by_name: bool, force: boo
 
 def retains(item: Object) -> bool:
     """Whether an object holds data that outlives its manifest."""
-    return item.key.kind == "VirtualDisk" and item.annotations.get(POLICY) != "Delete"
+    return item.key.kind == "VirtualDisk" and "capacity" in item.status and item.annotations.get(POLICY) != "Delete"

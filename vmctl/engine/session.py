@@ -84,7 +84,7 @@ class Session:
         passes = self._passes(seen)
         convergence = Convergence(passes.run, self.ledger, self.clock)
         deadline = None if timeout_s is None else self.clock.now() + timeout_s
-        goal = list(goal)
+        goal, keys = list(goal), list(keys)
         late = False
 
         def reached() -> bool:
@@ -95,7 +95,9 @@ class Session:
         self._prepare()
         convergence.add(keys)
         try:
-            convergence.run(reached, timers=bool(goal) or until is not None)
+            convergence.run(
+                reached, watched=goal if goal or until is None else keys, stay=bool(goal) or until is not None
+            )
         except KeyboardInterrupt:
             self._cancelled.set()
             raise
