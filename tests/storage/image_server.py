@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import select
+import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -136,6 +138,44 @@ def serving(behaviour: Behaviour, context: ssl.SSLContext | None = None) -> Iter
     try:
         scheme = "http" if context is None else "https"
         yield f"{scheme}://127.0.0.1:{server.server_address[1]}/image"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Tunnel(BaseHTTPRequestHandler):
+    """A proxy that knows CONNECT and nothing else."""
+
+    asked: list[str]
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+    def do_CONNECT(self) -> None:
+        self.asked.append(self.path)
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((host, int(port))) as far:
+            self.send_response(200)
+            self.end_headers()
+            ends = {self.connection: far, far: self.connection}
+            while True:
+                for end in select.select(list(ends), [], [])[0]:
+                    data = end.recv(1 << 16)
+                    if not data:
+                        return
+                    ends[end].sendall(data)
+
+
+@contextmanager
+def tunnelling() -> Iterator[tuple[str, list[str]]]:
+    """Run a tunnelling proxy; yields its URL and the list of hosts it was asked for."""
+    asked: list[str] = []
+    server = Quiet(("127.0.0.1", 0), type("Bound", (Tunnel,), {"asked": asked}))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
     finally:
         server.shutdown()
         server.server_close()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.storage.waiting import until
 from vmctl.errors import DiskFull, StorageError, TransferInterrupted
 from vmctl.storage import commands
 from vmctl.storage.commands import Limits, qemu_img, qemu_img_confined
@@ -88,7 +88,7 @@ from vmctl.storage.commands import Limits, qemu_img_confined
 qemu_img_confined({FOREVER!r}, Path({str(work)!r}), Limits(60, 60, 4 << 30))
 """
     with subprocess.Popen([sys.executable, "-c", program]) as parent:
-        until(lambda: running(work))
+        until(lambda: bool(running(work)))
         parent.kill()
     until(lambda: not running(work))
 
@@ -115,12 +115,3 @@ def running(work: Path) -> list[int]:
         except OSError:  # it ended meanwhile
             continue
     return found
-
-
-def until(condition: object, seconds: float = 30) -> None:
-    """Wait for what another process does; the limit only keeps a broken test from hanging."""
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

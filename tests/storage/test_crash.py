@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.storage.image_server import Behaviour, serving
+from tests.storage.waiting import until
 from vmctl.storage import layers
 from vmctl.storage.importing import import_image
 from vmctl.storage.sources import HttpSource
@@ -106,6 +107,8 @@ def test_death_in_the_middle_of_the_download_resumes_it(tmp_path: Path, qemu_img
         command = [sys.executable, "-c", IMPORT, str(store), url, SUMS["sha256"], "layer", "100000"]
         with subprocess.Popen(command) as importing:
             assert half.wait(60)
+            part = store / "layer.part"
+            until(lambda: part.exists() and part.stat().st_size >= len(PACKED) // 2)
             importing.kill()
         go_on.set()
         import_image(store, "layer", HttpSource(url, SUMS))

@@ -12,7 +12,7 @@ import pytest
 
 from tests.storage.image_server import Behaviour, serving
 from vmctl.errors import DiskFull
-from vmctl.storage import converting, layers, seed
+from vmctl.storage import commands, layers, seed
 from vmctl.storage.importing import import_image
 from vmctl.storage.sources import HttpSource
 from vmctl.storage.space import free_bytes, shown
@@ -91,13 +91,7 @@ def test_a_disk_that_is_full_while_unpacking_keeps_the_download_only(small: Path
         assert names(small) == ["layer.part", "layer.part.json"]
 
 
-@pytest.mark.parametrize("reserve", [True, False])
-def test_a_disk_that_is_full_while_converting_keeps_the_download_only(
-    small: Path, monkeypatch: pytest.MonkeyPatch, reserve: bool
-) -> None:
-    """Whether our own limit stops qemu-img, or the file system itself, which others fill as well."""
-    if not reserve:
-        monkeypatch.setattr(converting, "RESERVE_BYTES", -1000 * MIB)
+def test_a_disk_that_is_full_while_converting_keeps_the_download_only(small: Path) -> None:
     behaviour = Behaviour(NOISE.randbytes(22 * MIB))
     with serving(behaviour) as url:
         source = HttpSource(url)
@@ -120,6 +114,15 @@ def test_a_full_disk_stops_new_layers_and_media_without_a_trace(small: Path) -> 
     assert names(small) == ["ballast", "base.qcow2"]
     ballast.unlink()
     layers.create_blank(small, "disk", MIB)
+
+
+def test_the_file_systems_own_refusal_is_understood_too(small: Path, tmp_path: Path) -> None:
+    """Others may fill the disk while we convert: then not our limit stops qemu-img, but the kernel."""
+    (tmp_path / "data").write_bytes(NOISE.randbytes(60 * MIB))
+    limits = commands.Limits(cpu_s=60, wall_s=60, memory_bytes=4 << 30)
+    arguments = ["convert", "-f", "raw", "-O", "qcow2", str(tmp_path / "data"), str(small / "copy")]
+    with pytest.raises(DiskFull, match="no space left"):
+        commands.qemu_img_confined(arguments, small, limits)
 
 
 def test_copying_to_a_full_class_leaves_nothing(small: Path, tmp_path: Path) -> None:

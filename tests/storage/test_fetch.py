@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from tests.storage.image_server import Behaviour, serving
+from tests.storage.image_server import Behaviour, serving, tunnelling
 from vmctl.errors import StorageError, TransferInterrupted
 from vmctl.storage.sources import HttpSource, Progress, fetch, problem
 
@@ -294,6 +294,39 @@ def test_cancelling_leaves_what_arrived(part: Path, behaviour: Behaviour, url: s
     assert ranges(behaviour) == [None, f"bytes={kept}-"]
 
 
+def test_cancelling_does_not_wait_for_a_server_that_sends_nothing(part: Path, behaviour: Behaviour, url: str) -> None:
+    silent, leave = threading.Event(), threading.Event()
+
+    def fall_silent(sent: int) -> None:
+        if sent >= 700_000:
+            silent.set()
+            leave.wait(60)
+
+    behaviour.before_chunk = fall_silent
+    with pytest.raises(TransferInterrupted, match="stopped"):
+        fetch(HttpSource(url), part, cancelled=lambda: silent.is_set() and part.stat().st_size >= 700_000)
+    leave.set()
+    assert 0 < part.stat().st_size < len(CONTENT)
+
+
+def test_cutting_an_answer_of_unknown_length_is_not_its_end(part: Path, behaviour: Behaviour, url: str) -> None:
+    behaviour.length = False
+    silent, leave = threading.Event(), threading.Event()
+
+    def fall_silent(sent: int) -> None:
+        if sent >= 700_000:
+            silent.set()
+            leave.wait(60)
+
+    behaviour.before_chunk = fall_silent
+    with pytest.raises(TransferInterrupted, match="stopped"):
+        fetch(HttpSource(url), part, cancelled=silent.is_set)
+    leave.set()
+    behaviour.before_chunk = None
+    fetch(HttpSource(url), part)
+    assert part.read_bytes() == CONTENT
+
+
 def test_an_exception_from_the_listener_leaves_what_arrived(part: Path, behaviour: Behaviour, url: str) -> None:
     ticks = itertools.count(step=0.25)
     interrupted = threading.Event()
@@ -402,6 +435,18 @@ def test_the_proxy_of_the_environment_is_used(
     part.unlink()
     fetch(HttpSource(url), part)
     assert behaviour.requests[1]["path"] == "/image"
+
+
+def test_https_goes_through_a_proxy_as_a_tunnel(
+    part: Path, behaviour: Behaviour, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with serving(behaviour, authority.context) as url, tunnelling() as (proxy, asked):
+        monkeypatch.setenv("https_proxy", proxy)
+        fetch(HttpSource(url, ca_bundle=authority.bundle), part)
+        assert asked == [url.removeprefix("https://").removesuffix("/image")]
+    assert part.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(

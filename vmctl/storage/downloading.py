@@ -126,7 +126,7 @@ class Download:
             offset, reply = 0, transport.ask(self._source, 0, "")
             if reply is None or reply.start:
                 raise TransferInterrupted(f"{self._source.host} sent a part of the file that was not asked for")
-        with reply.stream:
+        with reply.stream, transport.cut_when(reply.stream, self._cancelled):
             self._room(reply)
             self._receive(reply)
 
@@ -197,10 +197,7 @@ class Download:
         while self._received != reply.total:
             if self._cancelled():
                 raise stopped(f"the download of {self._source.shown}")
-            try:
-                chunk = reply.stream.read1(CHUNK)
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                raise transport.failure(self._source, error) from error
+            chunk = self._next_chunk(reply)
             if not chunk:
                 return
             with writing(self._into.parent, f"downloading {self._source.shown}", reply.total):
@@ -211,6 +208,18 @@ class Download:
             if self._meter.clock() - synced_at > SYNC_S:
                 self._sync(descriptor)
                 synced_at = self._meter.clock()
+
+    def _next_chunk(self, reply: transport.Reply) -> bytes:
+        """Take what the connection has; empty at its end, which is no end when we cut it ourselves."""
+        try:
+            chunk = reply.stream.read1(CHUNK)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            if self._cancelled():
+                raise stopped(f"the download of {self._source.shown}") from error
+            raise transport.failure(self._source, error) from error
+        if not chunk and self._cancelled():
+            raise stopped(f"the download of {self._source.shown}")
+        return chunk
 
     def _sync(self, descriptor: int) -> None:
         """Make what arrived durable, and say so in the record."""

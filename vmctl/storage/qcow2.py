@@ -8,13 +8,13 @@ millisecond. Reading never trusts the file. Format: docs/interop/qcow2.txt of QE
 from __future__ import annotations
 
 import struct
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from vmctl.errors import StorageError
 from vmctl.storage import commands
+from vmctl.storage.space import writing
 
 MAGIC = b"QFI\xfb"
 FIXED = struct.Struct(">4sIQIIQI")  # magic, version, backing offset and length, cluster bits, size, encryption
@@ -84,7 +84,9 @@ def template(size_bytes: int, backing_length: int = 0) -> Template:
     name = "x" * backing_length
     # -u: qemu-img does not look for the backing file, which does not exist under this name
     backing = ["-u", "-F", "qcow2", "-b", name] if name else []
-    with tempfile.TemporaryDirectory(prefix="vmctl-") as directory:
+    import tempfile  # which imports a good deal more
+
+    with writing(Path(tempfile.gettempdir()), "making an empty disk"), tempfile.TemporaryDirectory() as directory:
         commands.qemu_img(["create", "-q", "-f", "qcow2", *backing, "new", str(size_bytes)], Path(directory))
         path = Path(directory, "new")
         header = read_header(path)

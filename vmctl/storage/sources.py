@@ -99,7 +99,8 @@ def fetch(
     """Download to `into`, going on where an earlier attempt stopped, and verify the checksums.
 
     What arrived survives an interruption beside a small record (`into` + `.json`). Raises TransferInterrupted when a
-    later call can go on (also when cancelled), DiskFull, or StorageError; wrong bytes are removed.
+    later call can go on (also when cancelled), DiskFull, or StorageError; wrong bytes are removed. `cancelled` is asked
+    from another thread too.
     """
     if wrong := problem(source):
         raise StorageError(wrong, remedy="correct the data source in the manifest")

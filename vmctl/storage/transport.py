@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import binascii
 import http.client
+import os
 import re
 import socket
 import ssl
+import threading
 import urllib.error
 import urllib.request
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -24,9 +26,12 @@ from vmctl.errors import StorageError, TransferInterrupted
 from vmctl.storage.checksums import STRONG
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from vmctl.storage.sources import HttpSource
 
 STALL_S = 30.0
+WATCH_S = 0.25
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 REMEDIES = {
@@ -70,6 +75,29 @@ def ask(source: HttpSource, offset: int, validator: str) -> Reply | None:
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise failure(source, error) from error
     return _reply(stream)
+
+
+@contextmanager
+def cut_when(stream: http.client.HTTPResponse, cancelled: Callable[[], bool]) -> Iterator[None]:
+    """Cut the connection when `cancelled` says so: a read from a server that sends nothing would not notice."""
+    done = threading.Event()
+    own = socket.socket(fileno=os.dup(stream.fileno()))
+
+    def watch() -> None:
+        while not done.wait(WATCH_S):
+            if cancelled():
+                with suppress(OSError):
+                    own.shutdown(socket.SHUT_RDWR)
+                return
+
+    watcher = threading.Thread(target=watch, name="cancelling", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+        own.close()
 
 
 def failure(source: HttpSource, error: Exception) -> StorageError:
