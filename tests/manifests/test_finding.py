@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.manifests.samples import disk
 from vmctl.manifests.finding import LARGEST_BYTES
 from vmctl.manifests.loading import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def names(directory: Path, *, recursive: bool = False) -> list[str]:
@@ -120,6 +125,13 @@ def test_an_empty_directory_says_so(tmp_path: Path) -> None:
     assert "no manifest" in only_problem(tmp_path, recursive=True)
 
 
+def test_files_without_a_document_declare_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("# to be written\n---\n")
+    assert only_problem(tmp_path) == "nothing is declared here (write a manifest into it)"
+    (tmp_path / "b.yaml").write_text(disk())
+    assert names(tmp_path) == ["b.yaml"]
+
+
 def test_a_missing_path_comes_with_what_was_meant(tmp_path: Path) -> None:
     (tmp_path / "machine.yaml").write_text(disk())
     assert only_problem(tmp_path / "machine.yml") == (
@@ -145,21 +157,22 @@ def test_what_may_not_be_read(tmp_path: Path) -> None:
     assert len(loaded.manifests) == 1
 
 
-class unprivileged:  # noqa: N801  # used as a statement
+@contextmanager
+def unprivileged(directory: Path) -> Iterator[None]:
     """Act as a user who owns nothing, where the tests run as root."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    def __enter__(self) -> None:
-        if os.geteuid() == 0:
-            for above in (self.directory, *self.directory.parents[:3]):
-                above.chmod(above.stat().st_mode | 0o755)
-            os.seteuid(65534)
-
-    def __exit__(self, *_: object) -> None:
-        if os.getuid() == 0:
-            os.seteuid(0)
+    if os.geteuid() != 0:
+        yield
+        return
+    ways = {above: above.stat().st_mode for above in (directory, *directory.parents)}
+    for above, mode in ways.items():
+        above.chmod(mode | 0o555)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        for above, mode in ways.items():
+            above.chmod(mode)
 
 
 def test_large_files_are_refused_unread(tmp_path: Path) -> None:

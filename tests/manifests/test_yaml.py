@@ -53,16 +53,16 @@ def dumped(tree: object, *, flow: bool) -> str:
     return out.getvalue()
 
 
-def has_key_sign(tree: object) -> bool:
-    """Whether a text begins with `?`: ruamel.yaml writes that plain in flow style and reads it as a key's sign."""
+def begins_with_sign(tree: object) -> bool:
+    """Whether a text begins with `?` or `:`, which ruamel.yaml writes plain in flow style and then reads as a sign."""
     if isinstance(tree, dict):
-        return any(has_key_sign(part) for pair in tree.items() for part in pair)
-    return any(map(has_key_sign, tree)) if isinstance(tree, list) else str(tree).startswith("?")
+        return any(begins_with_sign(part) for pair in tree.items() for part in pair)
+    return any(map(begins_with_sign, tree)) if isinstance(tree, list) else str(tree).startswith(("?", ":"))
 
 
 @given(TREES, st.booleans())
 def test_what_ruamel_writes_is_read_as_it_was(tree: object, flow: bool) -> None:
-    flow = flow and not has_key_sign(tree)
+    flow = flow and not begins_with_sign(tree)
     assert values(dumped(tree, flow=flow)) == [tree]
 
 
@@ -89,7 +89,7 @@ def every_path(tree: object, at: tuple[str | int, ...] = ()) -> list[tuple[str |
 
 @given(TREES, st.booleans(), st.booleans())
 def test_every_value_has_a_place(tree: object, flow: bool, as_json: bool) -> None:
-    flow = flow and (as_json or not has_key_sign(tree))
+    flow = flow and (as_json or not begins_with_sign(tree))
     text = json.dumps(tree, indent=None if flow else 2) if as_json else dumped(tree, flow=flow)
     (root,) = nodes(text, as_json=as_json)
     lines = lines_of(text)

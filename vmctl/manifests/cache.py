@@ -30,6 +30,17 @@ LOG = logging.getLogger(__name__)
 FORM = 1  # of the payload
 BUSY_TIMEOUT_S = 2.0
 CHECK_BYTES = 16
+BLAMELESS = frozenset(  # errors that say nothing against the file itself
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+    }
+)
 CODE = ("resources", "manifests")  # packages whose change may change what a file comes to
 
 
@@ -77,7 +88,7 @@ class ParseCache:
         with self._forgiving():
             if self._database is not None:
                 query = "SELECT payload FROM reading WHERE path = ? AND content = ?"
-                row = self._database.execute(query, (path, content)).fetchone()
+                row = self._database.execute(query, (os.fsencode(path), content)).fetchone()
                 reading = _unpacked(row[0]) if row else None
         return reading
 
@@ -94,10 +105,10 @@ class ParseCache:
                 return
             with self._database:
                 self._database.execute("BEGIN IMMEDIATE")
-                rows = ((path, content, _packed(reading)) for path, (content, reading) in fresh.items())
+                rows = ((os.fsencode(path), content, _packed(reading)) for path, (content, reading) in fresh.items())
                 self._database.executemany("INSERT OR REPLACE INTO reading VALUES (?, ?, ?)", rows)
-                known = {path for (path,) in self._database.execute("SELECT path FROM reading")}
-                gone = [(path,) for path in known - self._used if not Path(path).exists()]
+                known = {os.fsdecode(path) for (path,) in self._database.execute("SELECT path FROM reading")}
+                gone = [(os.fsencode(path),) for path in known - self._used if not Path(path).exists()]
                 self._database.executemany("DELETE FROM reading WHERE path = ?", gone)
 
     def close(self) -> None:
@@ -108,7 +119,9 @@ class ParseCache:
 
     def _open(self) -> None:
         os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        self._database = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        self._database = sqlite3.connect(
+            self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
         self._database.execute("PRAGMA synchronous = OFF")  # what a power cut damages is read again
         tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         current = stamp()
@@ -120,7 +133,7 @@ class ParseCache:
                 self._database.execute(f'DROP TABLE "{name}"')
             self._database.execute("CREATE TABLE stamp (value BLOB NOT NULL)")
             self._database.execute("INSERT INTO stamp VALUES (?)", (current,))
-            columns = "path TEXT PRIMARY KEY, content BLOB NOT NULL, payload BLOB NOT NULL"
+            columns = "path BLOB PRIMARY KEY, content BLOB NOT NULL, payload BLOB NOT NULL"
             self._database.execute(f"CREATE TABLE reading ({columns})")
 
     @contextmanager
@@ -131,15 +144,23 @@ class ParseCache:
         except (sqlite3.Error, OSError, ValueError, TypeError, LookupError) as error:
             LOG.debug("the cache of manifests %s is not used: %s", self._path, error)
             self.close()
-            locked_or_forbidden = isinstance(error, sqlite3.OperationalError | OSError)
-            if not locked_or_forbidden:
+            if _damaged(error):
                 self._path.unlink(missing_ok=True)
+
+
+def _damaged(error: Exception) -> bool:
+    """Whether an error means that the file is not what we wrote, rather than that it cannot be had just now."""
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_BUSY)  # our own misuse has none
+        return code & 0xFF not in BLAMELESS
+    return not isinstance(error, OSError)
 
 
 def _packed(reading: Reading) -> bytes:
     content = {
         "entries": [
-            [*entry.key, entry.line, entry.generate_name, entry.digest, entry.document] for entry in reading.entries
+            [*entry.key, entry.line, entry.generate_name, entry.digest, entry.acts, entry.document]
+            for entry in reading.entries
         ],
         "warnings": [_problem_packed(problem) for problem in reading.warnings],
         "not_acting": [_problem_packed(problem) for problem in reading.not_acting],
@@ -155,10 +176,7 @@ def _unpacked(payload: bytes) -> Reading:
         raise ValueError("an entry is damaged")
     content = json.loads(text)
     return Reading(
-        entries=[
-            Entry(Key(kind, namespace, name), line, generate_name, digest, document)
-            for kind, namespace, name, line, generate_name, digest, document in content["entries"]
-        ],
+        entries=[Entry(Key(kind, namespace, name), *fields) for kind, namespace, name, *fields in content["entries"]],
         warnings=[Problem("", *fields) for fields in content["warnings"]],
         not_acting=[Problem("", *fields) for fields in content["not_acting"]],
     )

@@ -18,7 +18,8 @@ Document = dict[str, Any]
 class Manifest:
     """One object as declared: checked, with defaults, in the stored version of its kind; never change `document`.
 
-    With `generate_name` the name in `key` is empty, because whoever creates the object chooses it.
+    With `generate_name` the name in `key` is empty, because whoever creates the object chooses it. `acts` is false when
+    a field of it stands in `Loaded.not_acting`.
     """
 
     key: Key
@@ -27,6 +28,7 @@ class Manifest:
     line: int
     generate_name: str = ""
     digest: str = ""
+    acts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class Declared:
     document: Document
     generate_name: str
     path: Path
+    acts: bool  # no field of it is among those that this version does not carry out
 
 
 @dataclass(slots=True)
@@ -136,11 +137,12 @@ def _judge_object(kind: Kind, document: Document, namespace: str, path: Path, ju
         judgement.wrong += (_under(path, finding) for finding in findings(model, document, error))
         return None
     judgement.warnings += _remarks(remarks.warnings(resource), document, path)
-    judgement.not_acting += _remarks(remarks.not_acting(resource), document, path)
-    return _declared(kind, resource, namespace, path)
+    idle = remarks.not_acting(resource)
+    judgement.not_acting += _remarks(idle, document, path)
+    return _declared(kind, resource, namespace, path, acts=not idle)
 
 
-def _declared(kind: Kind, resource: Resource, namespace: str, path: Path) -> Declared:
+def _declared(kind: Kind, resource: Resource, namespace: str, path: Path, *, acts: bool) -> Declared:
     dumped: Document = resource.model_dump(mode="json", by_alias=True, exclude_none=True)
     dumped["apiVersion"] = kind.api_version
     dumped.pop("status", None)
@@ -150,7 +152,7 @@ def _declared(kind: Kind, resource: Resource, namespace: str, path: Path) -> Dec
     dumped["metadata"] = metadata
     name = metadata.get("name", "")
     key = Key(kind.name, metadata.get("namespace", "") if kind.namespaced else "", name)
-    return Declared(key, dumped, "" if name else metadata.get("generateName", ""), path)
+    return Declared(key, dumped, "" if name else metadata.get("generateName", ""), path, acts)
 
 
 def _remarks(noted: list[tuple[str, str]], document: Document, path: Path) -> Iterator[Finding]:

@@ -44,6 +44,8 @@ def load(
         if "-" in paths:
             loading.take_stdin(stdin or sys.stdin.buffer)
         loading.compare(allow_generate_name=allow_generate_name)
+        if paths and not loading.manifests and not loading.problems:
+            loading.problems.append(Problem(paths[0], 0, 0, "nothing is declared here", "write a manifest into it"))
         if cache is not None:
             cache.flush()
     return Loaded(
@@ -157,7 +159,7 @@ class _Loading:
 
 
 def _manifest(entry: Entry, file: str) -> Manifest:
-    return Manifest(entry.key, entry.document, file, entry.line, entry.generate_name, entry.digest)
+    return Manifest(entry.key, entry.document, file, entry.line, entry.generate_name, entry.digest, entry.acts)
 
 
 def _placed(problems: Iterable[Problem], file: str) -> Iterator[Problem]:

@@ -36,6 +36,7 @@ class Entry:
     line: int
     generate_name: str
     digest: str
+    acts: bool
     document: Document
 
 
@@ -134,7 +135,7 @@ def _numbered(values: list[_Value]) -> Iterator[tuple[int, _Value]]:
 def _add(reading: Reading, judgement: Judgement, shown: _Shown, line: int, nth: int) -> None:
     for item in judgement.objects:
         at = shown.find(line, nth, item.path)[0] if item.path else line
-        reading.entries.append(Entry(item.key, at, item.generate_name, digest(item.document), item.document))
+        reading.entries.append(Entry(item.key, at, item.generate_name, digest(item.document), item.acts, item.document))
     reading.problems += (shown.finding(finding, line, nth) for finding in judgement.wrong)
     reading.warnings += (shown.finding(finding, line, nth, warning=True) for finding in judgement.warnings)
     reading.not_acting += (shown.finding(finding, line, nth) for finding in judgement.not_acting)

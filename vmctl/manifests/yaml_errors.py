@@ -145,5 +145,7 @@ def _flaw(mark: Any, lines: list[str], base: int, what: str, remedy: str = "") -
     if mark is None:
         return Flaw(base + 1, 1, what, remedy)
     line = min(mark.line, len(lines) - 1)
+    while line and not lines[line].strip():  # the parser noticed at the end; there is nothing to show
+        line -= 1
     column = mark.column if line == mark.line else len(lines[line])
     return Flaw(base + line + 1, column + 1, what, remedy)
