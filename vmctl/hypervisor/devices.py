@@ -71,9 +71,11 @@ def render_disk(disk: Disk) -> ET.Element:
     return element
 
 
-def read_disks(root: ET.Element) -> tuple[Disk, ...]:
-    """Read our disks in the order of the document."""
-    return tuple(_read_disk(element) for element in root.iterfind("./devices/disk") if is_ours(element))
+def read_disks(root: ET.Element, order: tuple[str, ...]) -> tuple[Disk, ...]:
+    """Read our disks, those of these aliases first and in this order: libvirt sorts them by bus and name."""
+    disks = [_read_disk(element) for element in root.iterfind("./devices/disk") if is_ours(element)]
+    place = {alias: number for number, alias in enumerate(order)}
+    return tuple(sorted(disks, key=lambda disk: place.get(disk.alias, len(place))))
 
 
 def render_nic(nic: Nic) -> ET.Element:

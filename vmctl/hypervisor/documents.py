@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _DOMAIN = "domain:"
 _METADATA = "metadata:"
+# What libvirt does not write when it says nothing new.
+_LEFT_OUT_WHEN_SAME_AS = {"./vcpu/@current": "./vcpu"}
 _KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "KB": 1000 / 1024, "k": 1, "KiB": 1, "MB": 1e6 / 1024, "M": 1024, "MiB": 1024,
         "GB": 1e9 / 1024, "G": 1 << 20, "GiB": 1 << 20, "TB": 1e12 / 1024, "T": 1 << 30, "TiB": 1 << 30}  # fmt: skip
 
@@ -59,7 +61,10 @@ def parse(root: ET.Element, *, live: bool = False) -> Hardware | None:
         return None
     texts = {_METADATA + address: value for address, value in record.texts.items()}
     for address in record.domain_addresses:
-        if (value := read_at(root, address)) is not None:
+        value = read_at(root, address)
+        if value is None and address in _LEFT_OUT_WHEN_SAME_AS:
+            value = read_at(root, _LEFT_OUT_WHEN_SAME_AS[address])
+        if value is not None:
             texts[_DOMAIN + address] = value
     own = devices.by_alias(root)
     return Hardware(
@@ -70,7 +75,7 @@ def parse(root: ET.Element, *, live: bool = False) -> Hardware | None:
         installation=record.installation,
         cpu=read_cpu(root, record.cpu, live=live),
         memory_kib=_memory(root, record.memory_kib),
-        disks=devices.read_disks(root),
+        disks=devices.read_disks(root, record.disks),
         nics=devices.read_nics(root),
         machine=machine_family(root),
         firmware=firmware_of(root),
@@ -98,6 +103,7 @@ def record_of(hardware: Hardware) -> metadata.Record:
         memory_kib=hardware.memory_kib,
         spare_ports=hardware.spare_ports,
         hyperv=hardware.hyperv,
+        disks=tuple(disk.alias for disk in hardware.disks),
         texts={
             address.removeprefix(_METADATA): value
             for address, value in hardware.texts.items()

@@ -29,7 +29,7 @@ _SHARED: dict[str, frozenset[str]] = {
 # it.
 _DISK = frozenset({"source", "target", "readonly", "serial", "boot", "alias", "address", "backingStore", "mirror"})
 _NIC = frozenset({"mac", "source", "model", "alias", "address", "target", "rom"})
-_FIXED = frozenset({"alias", "address"})
+_FIXED = frozenset({"alias", "address", "log"})
 # Without these, a definition has one of a kind: a second one of somebody else's would be refused.
 _SINGLE = ("memballoon", "tpm")
 _PCIE_DEVICES = (

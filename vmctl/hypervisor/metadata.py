@@ -40,7 +40,7 @@ class Record:
     """What a domain says about itself in our own words.
 
     `fresh_nvram` asks the next start to make new UEFI variables. `domain_addresses` lists the places of the document
-    that texts were written to; `texts` holds only those without such a place.
+    that texts were written to; `texts` holds only those without such a place. `disks` lists aliases in our order.
     """
 
     namespace: str
@@ -53,6 +53,7 @@ class Record:
     memory_kib: int = 0
     spare_ports: int = 0
     hyperv: bool = False
+    disks: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict[str, str])
     domain_addresses: tuple[str, ...] = ()
 
@@ -71,6 +72,8 @@ def write(record: Record) -> ET.Element:
     )
     if record.fresh_nvram:
         machine.set("fresh-nvram", "yes")
+    if record.disks:
+        machine.set("disks", " ".join(record.disks))
     if record.hyperv:
         machine.set("hyperv", "yes")
     if record.cpu is not None:
@@ -102,6 +105,7 @@ def read(root: ET.Element) -> Record | None:
         nonce=_unescape(machine.get("nonce", "")),
         fresh_nvram=machine.get("fresh-nvram") == "yes",
         hyperv=machine.get("hyperv") == "yes",
+        disks=tuple(machine.get("disks", "").split()),
         cpu=_read_cpu(machine),
         memory_kib=_number(machine.find(_MEMORY), "kib"),
         spare_ports=_number(machine.find(_PORTS), "spare"),

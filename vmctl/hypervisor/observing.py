@@ -19,15 +19,21 @@ _GONE = libvirt.VIR_ERR_NO_DOMAIN
 def sweep(connection: Any, installation: str) -> dict[str, Listed]:
     """List the domains of one installation by uid: one bulk call for the states, then libvirt's text of each."""
     found: dict[str, Listed] = {}
+    transient = {
+        domain.UUIDString() for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
+    }
     for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0):
         try:
-            listed = _listed(domain, stats["state.state"], stats["state.reason"], installation)
+            state, reason = stats["state.state"], stats["state.reason"]
+            texts = _texts(domain, active=_is_active(state), persistent=domain.UUIDString() not in transient)
         except libvirt.libvirtError as error:
             if error.get_error_code() == _GONE:
                 continue
             raise
-        if listed is not None:
-            found[listed.uid] = listed
+        owner = metadata.owner_in(texts[1] or texts[0])
+        if owner is not None and owner[0] == installation:
+            fingerprint = _fingerprint(state, reason, *texts)
+            found[owner[1]] = Listed(owner[1], domain.name(), power_of(state), fingerprint)
     return found
 
 
@@ -35,7 +41,7 @@ def observe(connection: Any, domain: Any, installation: str) -> Domain | None:
     """Read one domain; None where it is not ours, or gone by now."""
     try:
         state, reason = domain.state()
-        live, inactive = _texts(domain, active=_is_active(state))
+        live, inactive = _texts(domain, active=_is_active(state), persistent=bool(domain.isPersistent()))
         sizes = _block_sizes(connection, domain) if live else {}
     except libvirt.libvirtError as error:
         if error.get_error_code() == _GONE:
@@ -64,29 +70,16 @@ def observe(connection: Any, domain: Any, installation: str) -> Domain | None:
     )
 
 
-def _listed(domain: Any, state: int, reason: int, installation: str) -> Listed | None:
-    live, inactive = _texts(domain, active=_is_active(state))
-    owner = metadata.owner_in(inactive or live)
-    if owner is None or owner[0] != installation:
-        return None
-    return Listed(
-        uid=owner[1],
-        domain=domain.name(),
-        power=power_of(state),
-        fingerprint=_fingerprint(state, reason, live, inactive),
-    )
-
-
 def _is_active(state: int) -> bool:
     return power_of(state) != "off"
 
 
-def _texts(domain: Any, *, active: bool) -> tuple[str, str]:
+def _texts(domain: Any, *, active: bool, persistent: bool) -> tuple[str, str]:
     """Read the live and the inactive document, each empty where there is none."""
     if not active:
         return "", domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     live = domain.XMLDesc(0)
-    return live, domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE) if domain.isPersistent() else ""
+    return live, domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE) if persistent else ""
 
 
 def _fingerprint(state: int, reason: int, live: str, inactive: str) -> str:

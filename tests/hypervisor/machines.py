@@ -1,0 +1,125 @@
+"""Machines for tests: one plain example, and a strategy over all that planning can ask for."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from hypothesis import strategies as st
+
+from vmctl.planning.hardware import Bus, Cpu, Disk, Hardware, Nic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Kind = Literal["Host", "HostPassthrough", "Model", "Features", "Discovery"]
+Model = Literal["virtio", "e1000", "rtl8139"]
+
+KINDS: tuple[Kind, ...] = ("Host", "HostPassthrough", "Model", "Features", "Discovery")
+INSTALLATION = "6d9a1a52-0e5f-4c8e-b3c6-1f0a4f9b2c11"
+MAC = "52:54:00:0a:0b:0c"
+
+
+def machine(**fields: Any) -> Hardware:
+    """A small machine with a uid of its own; any field can be given."""
+    uid = str(uuid.uuid4())
+    plain = Hardware(
+        uid=uid,
+        domain=f"vm-{uid[:8]}",
+        namespace="default",
+        name=f"vm-{uid[:8]}",
+        installation=INSTALLATION,
+        cpu=Cpu(1, 1),
+        memory_kib=256 << 10,
+        texts=MappingProxyType({"metadata:class": "generic"}),
+        nonce="first",
+    )
+    return replace(plain, **fields)
+
+
+def disk(path: Path | str, alias: str = "ua-spec-vd-root", **fields: Any) -> Disk:
+    """A disk that boots."""
+    return replace(Disk(alias, str(path), boot=1), **fields)
+
+
+_names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
+_paths = st.from_regex(r"/[A-Za-z0-9 _.&<>'\"é/-]{1,40}[a-z0-9]", fullmatch=True)
+_values = st.text(max_size=40)
+_domain_texts = st.fixed_dictionaries(
+    {},
+    optional={
+        "domain:./title": st.from_regex(r"[A-Za-z0-9<&>\" é-]{0,20}[a-z0-9]", fullmatch=True).map(str.strip),
+        "domain:./memtune/hard_limit": st.integers(1 << 20, 1 << 30).map(str),
+        "domain:./vcpu/@current": st.just("1"),
+    },
+)
+
+
+@st.composite
+def cpus(draw: st.DrawFn) -> Cpu:
+    """CPUs of every kind."""
+    kind: Kind = draw(st.sampled_from(KINDS))
+    features = st.lists(st.sampled_from(("aes", "avx", "avx2", "vmx")), min_size=1, max_size=3, unique=True)
+    return Cpu(
+        sockets=draw(st.sampled_from((1, 2, 4, 8))),
+        cores_per_socket=draw(st.integers(1, 16)),
+        shares_percent=draw(st.integers(1, 100)),
+        kind=kind,
+        model=draw(st.sampled_from(("Nehalem", "qemu64", "Skylake-Server"))) if kind == "Model" else "",
+        features=tuple(draw(features)) if kind in ("Features", "Discovery") else (),
+    )
+
+
+@st.composite
+def disks(draw: st.DrawFn, buses: tuple[Bus, ...], most: int) -> tuple[Disk, ...]:
+    """Disks and CD-ROMs of distinct names on the buses of one machine."""
+    made = []
+    for number, name in enumerate(draw(st.lists(_names, max_size=most, unique=True))):
+        cdrom = draw(st.booleans())
+        bus = draw(st.sampled_from(buses))
+        made.append(
+            Disk(
+                alias=f"ua-spec-{draw(st.sampled_from(('vd', 'vi', 'cvi')))}-{name}",
+                source=draw(_paths),
+                bus="ide" if cdrom and bus == "virtio" else bus,
+                device="cdrom" if cdrom else "disk",
+                format=draw(st.sampled_from(("qcow2", "raw"))),
+                readonly=cdrom or draw(st.booleans()),
+                boot=number + 1 if draw(st.booleans()) else None,
+                serial=draw(st.from_regex(r"([A-Za-z0-9_.+-]{1,20})?", fullmatch=True)),
+            )
+        )
+    return tuple(made)
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> Hardware:
+    """Every machine that planning can make: devices by osType and paravirtualization, any CPU, disks, texts."""
+    family, paravirtual = draw(st.sampled_from(("Generic", "Windows", "Legacy"))), draw(st.booleans())
+    legacy = family == "Legacy"
+    modern: tuple[Bus, ...] = ("scsi", "virtio") if paravirtual else ("sata",)
+    buses: tuple[Bus, ...] = (("virtio", "ide") if paravirtual else ("ide",)) if legacy else modern
+    model: Model = "virtio" if paravirtual else "rtl8139" if legacy else "e1000"
+    texts = draw(st.dictionaries(_values.map("metadata:".__add__), _values, max_size=4)) | draw(_domain_texts)
+    network = draw(st.sampled_from(("", "vmctl")))
+    return machine(
+        namespace=draw(_names),
+        name=draw(_names),
+        cpu=draw(cpus()),
+        memory_kib=draw(st.integers(1 << 14, 1 << 24)),
+        disks=draw(disks(buses, 3 if legacy else 16)),
+        nics=draw(st.sampled_from(((), (Nic("ua-nic-main", MAC, network=network, model=model),)))),
+        machine="pc" if legacy else "q35",
+        firmware="BIOS" if legacy else draw(st.sampled_from(("BIOS", "EFI", "EFIWithSecureBoot"))),
+        tpm=family == "Windows",
+        hyperv=family == "Windows",
+        rng=family == "Generic",
+        usb="piix3-uhci" if legacy else "qemu-xhci",
+        scsi=not legacy,
+        spare_ports=draw(st.sampled_from((0, 8))),
+        console_log=draw(st.sampled_from(("", "/var/log/vmctl/console.log"))),
+        texts=MappingProxyType(texts),
+        nonce=draw(_values),
+    )

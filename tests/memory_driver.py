@@ -1,0 +1,365 @@
+"""A hypervisor in memory for tests of the engine: fast, with guests that tests command, and with faults at chosen
+steps.
+
+It obeys the same contract as the real driver and is held to it by tests/hypervisor/test_conformance.py. The world
+outlives the driver, as libvirt outlives our process: a new MemoryDriver over the same World is a restarted engine.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from vmctl.errors import Busy, Exists, HypervisorError, NotFound, Rejected, Unsupported
+from vmctl.planning.observed import Domain, Guest, Host, Listed, NatNetwork, Power
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vmctl.planning.hardware import Hardware
+
+HOST = Host(
+    name="memory",
+    uuid="00000000-0000-4000-8000-000000000001",
+    uri="memory:///",
+    cpus=8,
+    memory_kib=32 << 20,
+    accelerator="tcg",
+    accelerator_reason="it is only in memory",
+    libvirt="9.0.0",
+    qemu="7.2.0",
+    models=frozenset({"qemu64", "Nehalem", "Westmere"}),
+    features=frozenset({"aes", "avx", "sse4.2"}),
+)
+EFFECTS = frozenset(
+    {"define", "start", "shutdown", "destroy", "undefine", "resize", "ensure_network", "remove_network", "forget_lease"}
+)
+_PREFIX = {"scsi": "sd", "sata": "sd", "ide": "hd", "virtio": "vd"}
+
+
+@dataclass(slots=True)
+class Machine:
+    """One domain of the world. `installation` is empty for one that vmctl did not make."""
+
+    uid: str
+    domain: str
+    installation: str
+    defined: Hardware | None = None
+    running: Hardware | None = None
+    power: Power = "off"
+    reason: str = "unknown"
+    guest: Guest | None = None
+    hears_shutdown: bool = True
+    refuses_start: HypervisorError | None = None
+    sizes: dict[str, int] = field(default_factory=dict[str, int])
+    console: MemoryConsole | None = None
+    changes: int = 0
+
+
+@dataclass(slots=True)
+class World:
+    """All there is on the host: domains by uid, networks by uuid, sizes of images by path, forgotten leases."""
+
+    host: Host = HOST
+    machines: dict[str, Machine] = field(default_factory=dict[str, Machine])
+    networks: dict[str, NatNetwork] = field(default_factory=dict[str, NatNetwork])
+    taken_cidrs: dict[str, str] = field(default_factory=dict[str, str])  # name of what has it -> CIDR
+    image_bytes: dict[str, int] = field(default_factory=dict[str, int])
+    forgotten: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    watchers: list[Callable[[str], None]] = field(default_factory=list["Callable[[str], None]"])
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def add_foreign(self, uid: str, domain: str, installation: str = "") -> None:
+        """Put a domain there that is not ours: of another installation, or of nobody."""
+        self.machines[uid] = Machine(uid, domain, installation)
+
+    def power_off_inside(self, uid: str) -> None:
+        """Let the guest power itself off."""
+        self._stop(uid, "shutdown")
+
+    def crash(self, uid: str) -> None:
+        """Let QEMU die."""
+        self._stop(uid, "crashed")
+
+    def restart_host(self) -> None:
+        """Switch the host off and on: every domain is off, definitions stay."""
+        for machine in self.machines.values():
+            machine.running, machine.power, machine.reason, machine.guest = None, "off", "unknown", None
+
+    def boot_finished(self, uid: str, guest: Guest) -> None:
+        """Let the guest's agent come up and say this."""
+        self.machines[uid].guest = guest
+        self.changed(uid)
+
+    def changed(self, uid: str) -> None:
+        """Tell whoever watches."""
+        if uid in self.machines:
+            self.machines[uid].changes += 1
+        for watcher in self.watchers:
+            watcher(uid)
+
+    def _stop(self, uid: str, reason: str) -> None:
+        with self.lock:
+            machine = self.machines[uid]
+            if machine.running is None:
+                return
+            machine.running, machine.power, machine.reason, machine.guest = None, "off", reason, None
+            if machine.console is not None:
+                machine.console.close()
+            if machine.defined is None:
+                del self.machines[uid]
+        self.changed(uid)
+
+
+class MemoryConsole:
+    """A console whose guest echoes what it is sent."""
+
+    def __init__(self) -> None:
+        self._bytes: queue.Queue[bytes] = queue.Queue()
+        self.closed = False
+
+    def receive(self) -> bytes:
+        """Block until there are bytes; empty at the end."""
+        return self._bytes.get()
+
+    def send(self, data: bytes) -> None:
+        """Type into the console."""
+        self._bytes.put(data)
+
+    def close(self) -> None:
+        """End the console for both sides."""
+        self.closed = True
+        self._bytes.put(b"")
+
+
+class MemoryDriver:
+    """One installation's view of a world; the contract is vmctl.hypervisor.driver.Driver."""
+
+    def __init__(self, world: World, installation: str) -> None:
+        self.world = world
+        self.installation = installation
+
+    def host(self) -> Host:
+        """Facts of the host."""
+        return self.world.host
+
+    def listing(self) -> Mapping[str, Listed]:
+        """All our domains by uid."""
+        with self.world.lock:
+            return {
+                machine.uid: Listed(machine.uid, machine.domain, machine.power, _fingerprint(machine))
+                for machine in self.world.machines.values()
+                if machine.installation == self.installation
+            }
+
+    def observe(self, uid: str) -> Domain | None:
+        """One domain; None where there is none of ours."""
+        with self.world.lock:
+            machine = self.world.machines.get(uid)
+            if machine is None or machine.installation != self.installation:
+                return None
+            sizes = {}
+            if machine.running is not None:
+                images = self.world.image_bytes
+                sizes = {disk.alias: images.get(disk.source, 0) for disk in machine.running.disks} | machine.sizes
+            return Domain(
+                uid=uid,
+                domain=machine.domain,
+                power=machine.power,
+                power_reason=machine.reason,
+                running=machine.running,
+                defined=machine.defined,
+                agent_connected=machine.guest is not None,
+                block_sizes=sizes,
+                fingerprint=_fingerprint(machine),
+            )
+
+    def uid_of(self, domain: str) -> str | None:
+        """The uuid of whatever domain has that name."""
+        with self.world.lock:
+            return next((machine.uid for machine in self.world.machines.values() if machine.domain == domain), None)
+
+    def define(self, hardware: Hardware) -> None:
+        """Write the inactive definition."""
+        with self.world.lock:
+            self._refuse_what_host_lacks(hardware)
+            if self.uid_of(hardware.domain) not in (None, hardware.uid):
+                raise Exists(f"a domain named {hardware.domain} is there already", subject=hardware.domain)
+            machine = self._own(hardware.uid)
+            if machine is None:
+                machine = Machine(hardware.uid, hardware.domain, self.installation)
+                self.world.machines[hardware.uid] = machine
+            machine.defined = _named(hardware, machine.defined)
+        self.world.changed(hardware.uid)
+
+    def start(self, uid: str) -> None:
+        """Boot what is defined."""
+        with self.world.lock:
+            machine = self._must_own(uid)
+            if machine.running is not None:
+                return
+            if machine.refuses_start is not None:
+                raise machine.refuses_start
+            machine.running, machine.power, machine.reason = machine.defined, "running", "booted"
+            machine.sizes = {}
+        self.world.changed(uid)
+
+    def shutdown(self, uid: str) -> None:
+        """Ask the guest to power off; it obeys unless told not to hear."""
+        with self.world.lock:
+            machine = self._own(uid)
+            if machine is None or machine.running is None:
+                return
+            if machine.hears_shutdown:
+                self.world.power_off_inside(uid)
+
+    def destroy(self, uid: str) -> None:
+        """Cut the power."""
+        with self.world.lock:
+            if self._own(uid) is not None:
+                self.world._stop(uid, "destroyed")
+
+    def undefine(self, uid: str) -> None:
+        """Remove the definition of a machine that is off."""
+        with self.world.lock:
+            machine = self._own(uid)
+            if machine is None:
+                return
+            if machine.running is not None:
+                raise Rejected(f"cannot remove {machine.domain}: it runs", subject=machine.domain)
+            del self.world.machines[uid]
+        self.world.changed(uid)
+
+    def resize(self, uid: str, alias: str, size_bytes: int) -> None:
+        """Grow a block device of a running machine."""
+        with self.world.lock:
+            machine = self._must_own(uid)
+            if machine.running is None:
+                raise Rejected(f"{machine.domain} is off", subject=machine.domain)
+            disk = next((disk for disk in machine.running.disks if disk.alias == alias), None)
+            if disk is None:
+                raise NotFound(f"{machine.domain} has no disk {alias}", subject=alias)
+            if size_bytes < machine.sizes.get(alias, self.world.image_bytes.get(disk.source, 0)):
+                raise Rejected(f"cannot shrink {alias}", subject=alias)
+            machine.sizes[alias] = size_bytes
+            self.world.image_bytes[disk.source] = size_bytes
+        self.world.changed(uid)
+
+    def guest(self, uid: str, *, timeout_s: int = 2) -> Guest | None:
+        """What the agent says."""
+        machine = self.world.machines.get(uid)
+        return None if machine is None else machine.guest
+
+    def ensure_network(self, network: NatNetwork) -> None:
+        """Make the network."""
+        if not self.world.host.managed_networks:
+            raise Unsupported(f"cannot make network {network.name}", subject=network.name)
+        for name, cidr in self.world.taken_cidrs.items():
+            if cidr == network.cidr:
+                raise Rejected(f"cannot make network {network.name}: its addresses overlap with {name}", subject=name)
+        self.world.networks[network.uuid] = network
+
+    def remove_network(self, uuid: str) -> None:
+        """Remove the network."""
+        self.world.networks.pop(uuid, None)
+
+    def forget_lease(self, network: NatNetwork, address: str, mac: str) -> None:
+        """Forget a lease."""
+        self.world.forgotten.append((address, mac))
+
+    def console(self, uid: str, *, force: bool = False) -> MemoryConsole:
+        """Open the console of a running machine."""
+        machine = self._must_own(uid)
+        if machine.running is None:
+            raise Rejected(f"{machine.domain} is off", subject=machine.domain)
+        if machine.console is not None and not machine.console.closed:
+            if not force:
+                raise Busy(f"somebody has the console of {machine.domain} open", subject=machine.domain)
+            machine.console.close()
+        machine.console = MemoryConsole()
+        return machine.console
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """Call `changed` from now on."""
+        self.world.watchers.append(changed)
+        changed("")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _own(self, uid: str) -> Machine | None:
+        machine = self.world.machines.get(uid)
+        if machine is not None and machine.installation != self.installation:
+            raise Exists(f"the domain {machine.domain} is not ours", subject=machine.domain)
+        return machine
+
+    def _must_own(self, uid: str) -> Machine:
+        machine = self._own(uid)
+        if machine is None:
+            raise NotFound(f"there is no domain {uid}", subject=uid)
+        return machine
+
+    def _refuse_what_host_lacks(self, hardware: Hardware) -> None:
+        host = self.world.host
+        if (hardware.firmware != "BIOS" and not host.efi) or (hardware.tpm and not host.tpm):
+            raise Unsupported(f"the host has no firmware or TPM for {hardware.domain}", subject=hardware.domain)
+
+
+class Died(BaseException):
+    """The process is gone: nothing of ours may catch it, as nothing catches kill -9."""
+
+
+class Faulty:
+    """A driver that breaks at its n-th effect, counted from 1: before or after it happened, by an error or by death.
+
+    `calls` lists the effects that were asked for, so that a first run with `fail_at=0` tells how many there are.
+    """
+
+    def __init__(self, driver: MemoryDriver, fail_at: int = 0, *, after: bool = False, die: bool = False) -> None:
+        self._driver = driver
+        self._fail_at = fail_at
+        self._after = after
+        self._die = die
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self._driver, name)
+        if name not in EFFECTS:
+            return verb
+
+        def broken(*arguments: Any, **named: Any) -> Any:
+            self.calls.append(name)
+            breaks = len(self.calls) == self._fail_at
+            if breaks and not self._after:
+                raise self._fault(name)
+            answer = verb(*arguments, **named)
+            if breaks:
+                raise self._fault(name)
+            return answer
+
+        return broken
+
+    def _fault(self, name: str) -> BaseException:
+        return Died(name) if self._die else HypervisorError(f"the test broke {name}", operation=name)
+
+
+def _named(hardware: Hardware, before: Hardware | None) -> Hardware:
+    """Give disks the names they had, or the next free ones, as a driver does."""
+    known = {(disk.alias, disk.bus): disk.target for disk in before.disks} if before is not None else {}
+    taken = set(known.values())
+    disks = []
+    for disk in hardware.disks:
+        names = (f"{_PREFIX[disk.bus]}{chr(ord('a') + index)}" for index in range(26))
+        target = known.get((disk.alias, disk.bus)) or next(name for name in names if name not in taken)
+        taken.add(target)
+        disks.append(replace(disk, target=target))
+    return replace(hardware, disks=tuple(disks))
+
+
+def _fingerprint(machine: Machine) -> str:
+    told = machine.power, machine.reason, machine.running, machine.defined, machine.guest is not None, machine.changes
+    nonces = (machine.running and machine.running.nonce, machine.defined and machine.defined.nonce)
+    return sha256(repr((told[:-1], nonces, sorted(machine.sizes.items()))).encode()).hexdigest()
