@@ -5,7 +5,9 @@ The source is the JSON Schema of the kind, which has every field of metadata and
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cache
 from textwrap import indent, wrap
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +76,7 @@ def explain(word: str) -> tuple[registry.Kind, Field]:
     return kind, field
 
 
+@cache
 def root(kind: registry.Kind) -> Field:
     """The whole kind as a field whose children are apiVersion, kind, metadata, spec and so on."""
     schema = kind_schema(kind)
@@ -185,7 +188,7 @@ def _type(schema: dict[str, Any], defs: dict[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _block(heading: str, words: str) -> list[str]:

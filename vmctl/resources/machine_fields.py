@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from vmctl.resources import machine_rules, topology
 from vmctl.resources.checking import Check
-from vmctl.resources.fields import Managed, Remark, Spec
+from vmctl.resources.fields import Managed, Remark, Spec, Value
 from vmctl.resources.metadata import Labels
 from vmctl.resources.placing import Affinity, Toleration, TopologySpreadConstraint
 from vmctl.resources.policies import (
@@ -231,10 +231,10 @@ class UsbDeviceRef(Spec):
     name: Annotated[Name, Managed("The name of the USBDevice.", IDENTITY, seen_at="codec:usb")]
 
 
-class GpuRef(Spec):
-    """A graphics processor of the host, lent to the machine."""
+class GpuRef(Value):
+    """A graphics processor of the host, lent to the machine. Several may be of one class."""
 
-    gpu_class_name: Annotated[Subdomain, Managed("The class of graphics processor.", IDENTITY, seen_at="codec:gpus")]
+    gpu_class_name: Annotated[Subdomain, Field(description="The class of graphics processor.")]
 
 
 class VirtualMachineSpec(Spec):
@@ -332,7 +332,7 @@ class VirtualMachineSpec(Spec):
             "Graphics processors lent to the machine.",
             HARDWARE,
             seen_at="codec:gpus",
-            key=("gpu_class_name",),
+            measure=machine_rules.unordered,
             idle=Remark(LATER),
         ),
     ] = ()

@@ -121,6 +121,11 @@ def interfaces(networks: object) -> object:
     return networks
 
 
+def unordered(items: object) -> object:
+    """What a list is compared by whose order says nothing."""
+    return sorted(map(repr, items)) if isinstance(items, list | tuple) else items
+
+
 def beyond_main(networks: object) -> bool:
     """Whether a list of networks asks for more than the managed network of the host."""
     return interfaces(networks) is not None or any(map(_is_particular, networks if isinstance(networks, tuple) else ()))

@@ -156,7 +156,7 @@ def by_operation(*, add: Rule, remove: Rule, replace: Rule) -> Rule:
     """A rule of its own for adding, removing and replacing."""
     rules: dict[Operation, Rule] = {"add": add, "remove": remove, "replace": replace}
     return Rule(
-        ", ".join(f"{name} {rule.doc}" for name, rule in rules.items()),
+        "; ".join(f"{name}: {rule.doc}" for name, rule in rules.items()),
         lambda change, facts: rules[change.operation].decide(change, facts),
         add.gate or remove.gate or replace.gate,
     )
@@ -173,4 +173,4 @@ def behind_gate(gate: str, then: Rule, *, else_: Rule) -> Rule:
             return replace(opened, reason=f"feature gate {gate} is on")
         return replace(closed, reason=f"{closed.reason}; live with feature gate {gate}")
 
-    return Rule(f"with feature gate {gate} {then.doc}; without it {else_.doc}", decide, gate)
+    return Rule(f"{else_.doc}; with feature gate {gate}: {then.doc}", decide, gate)

@@ -42,8 +42,12 @@ def _newer(value: Any) -> Any:
     return STORED if value == OLDER else value
 
 
-Share = Annotated[Percent, BeforeValidator(_as_percent)]
-DefaultShare = Annotated[CoreFraction, BeforeValidator(_as_percent)]
+def _share(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": ["string", "integer"], "pattern": pattern, "minimum": 1, "maximum": 100})
+
+
+Share = Annotated[Percent, BeforeValidator(_as_percent), _share("^(100|[1-9][0-9]?)%?$")]
+DefaultShare = Annotated[CoreFraction, BeforeValidator(_as_percent), _share("^(Auto|(100|[1-9][0-9]?)%?)$")]
 
 
 class Discovery(Spec):
