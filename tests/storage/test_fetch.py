@@ -164,6 +164,24 @@ def test_a_checksum_replaces_the_validator_and_wrong_glue_is_noticed(
     assert ranges(behaviour) == [None, "bytes=500000-", None]
 
 
+def test_what_identified_an_earlier_file_is_not_used_for_a_later_one(
+    part: Path, behaviour: Behaviour, url: str
+) -> None:
+    """The first mirror names its file by an ETag; the second, with another file, by nothing; then the first again."""
+    behaviour.cut_after = [300_000, 400_000]
+
+    def switch(_: int) -> None:
+        if len(behaviour.requests) == 1 and behaviour.sent > 200_000:
+            behaviour.content, behaviour.etag, behaviour.ranges = OTHER, "", False
+        elif len(behaviour.requests) == 2 and behaviour.sent > 600_000:
+            behaviour.content, behaviour.etag, behaviour.ranges = CONTENT, '"one"', True
+
+    behaviour.before_chunk = switch
+    fetch(HttpSource(url), part)
+    assert part.read_bytes() == CONTENT
+    assert len(behaviour.requests) == 3
+
+
 def test_a_shrunken_file_starts_over_after_416(part: Path, behaviour: Behaviour, url: str) -> None:
     behaviour.cut_after = [500_000]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from vmctl.errors import Bug, ChangeRefused, StorageError
 from vmctl.storage import layers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.storage.conftest import QemuImg
@@ -119,6 +121,20 @@ def test_rights_of_layers(tmp_path: Path) -> None:
     assert layers.info(tmp_path / "class", "disk").frozen
 
 
+@contextmanager
+def holding(file: Path) -> Iterator[None]:
+    """Keep a file open for writing, as a running machine does."""
+    holder = subprocess.Popen(["qemu-io", file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        holder.stdin.write("length\n")
+        holder.stdin.flush()
+        holder.stdout.read(1)  # it answers only once it has the file, and its lock
+        yield
+        holder.stdin.write("quit\n")
+
+
 def test_growing(tmp_path: Path, qemu_img: QemuImg) -> None:
     layers.create_blank(tmp_path, "disk", GIB)
     layers.grow(tmp_path, "disk", 3 * GIB)
@@ -133,19 +149,18 @@ def test_growing(tmp_path: Path, qemu_img: QemuImg) -> None:
 
 def test_growing_a_disk_in_use_is_refused_with_what_to_do(tmp_path: Path) -> None:
     layers.create_blank(tmp_path, "disk", MIB)
-    holder = subprocess.Popen(
-        ["qemu-io", str(tmp_path / "disk.qcow2")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdin is not None
-    assert holder.stdout is not None
-    with holder:
-        holder.stdin.write("length\n")
-        holder.stdin.flush()
-        holder.stdout.read(1)  # it answers only once it has the file, and its lock
-        with pytest.raises(StorageError, match="lock") as caught:
-            layers.grow(tmp_path, "disk", 2 * MIB)
-        holder.stdin.write("quit\n")
+    with holding(tmp_path / "disk.qcow2"), pytest.raises(StorageError, match="lock") as caught:
+        layers.grow(tmp_path, "disk", 2 * MIB)
     assert "stop it first" in caught.value.remedy
+
+
+def test_a_disk_in_use_is_known_by_qemus_own_lock(tmp_path: Path) -> None:
+    layers.create_blank(tmp_path, "disk", MIB)
+    assert not layers.open_elsewhere(tmp_path, "disk")
+    assert not layers.open_elsewhere(tmp_path, "missing")
+    with holding(tmp_path / "disk.qcow2"):
+        assert layers.open_elsewhere(tmp_path, "disk")
+    assert not layers.open_elsewhere(tmp_path, "disk")
 
 
 def test_removing(tmp_path: Path) -> None:

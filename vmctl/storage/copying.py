@@ -32,6 +32,7 @@ def copy_image(
         if source.resolve() == directory.resolve():
             with writing(directory, f"naming layer {layer} again"):
                 os.link(layers.path(source, layer), layers.path(directory, copy))
+                layers.sync_directory(directory)
         else:
             layers.copy_to_class(source, layer, directory, copy, cancelled=cancelled)
 

@@ -169,9 +169,15 @@ class Download:
             with writing(self._into.parent, doing, reply.total):
                 os.ftruncate(descriptor, reply.start)
                 os.lseek(descriptor, reply.start, os.SEEK_SET)
-                synced = min(self._record.synced, reply.start)
+                kept = self._record if reply.start else Arrived(self._identity)
                 self._note(
-                    Arrived(self._identity, reply.validator or self._record.validator, reply.total, synced, self._boot)
+                    replace(
+                        kept,
+                        validator=reply.validator or kept.validator,
+                        total=reply.total,
+                        synced=min(kept.synced, reply.start),
+                        boot=self._boot,
+                    )
                 )
             self._digest_up_to(reply.start)
             try:

@@ -109,11 +109,13 @@ def freeze(directory: Path, layer: str) -> None:
 
 
 def remove(directory: Path, layer: str) -> None:
-    """Remove a layer and whatever is left of its making; a removal that a power cut undoes is done again."""
+    """Remove a layer and whatever is left of its making, durably: the caller forgets about it next."""
     discard(directory, layer)
     with writing(directory, f"removing layer {layer}"):
         for suffix in (SUFFIX, RECORD):
             path(directory, layer, suffix).unlink(missing_ok=True)
+        if directory.is_dir():
+            sync_directory(directory)
 
 
 def discard(directory: Path, layer: str) -> None:
@@ -214,7 +216,7 @@ def finish(unfinished: Path, final: Path, mode: int) -> None:
         finally:
             os.close(descriptor)
         unfinished.rename(final)
-        _sync_directory(final.parent)
+        sync_directory(final.parent)
 
 
 def rounded(size_bytes: int) -> int:
@@ -239,7 +241,7 @@ def _place(directory: Path, layer: str, content: qcow2.Template) -> None:
         finally:
             os.close(descriptor)
         unfinished.rename(path(directory, layer))
-        _sync_directory(directory)
+        sync_directory(directory)
 
 
 def _accept(directory: Path, layer: str, backing: str | None, size: int) -> None:
@@ -254,7 +256,8 @@ def _accept(directory: Path, layer: str, backing: str | None, size: int) -> None
         grow(directory, layer, size)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make names that appeared in a directory, or went from it, durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
