@@ -349,7 +349,7 @@ class Faulty:
 def _named(hardware: Hardware, before: Hardware | None) -> Hardware:
     """Give disks the names they had, or the next free ones, as a driver does."""
     known = {(disk.alias, disk.bus): disk.target for disk in before.disks} if before is not None else {}
-    taken = set(known.values())
+    taken = {known[disk.alias, disk.bus] for disk in hardware.disks if (disk.alias, disk.bus) in known}
     disks = []
     for disk in hardware.disks:
         names = (f"{_PREFIX[disk.bus]}{chr(ord('a') + index)}" for index in range(26))

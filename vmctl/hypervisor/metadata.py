@@ -27,8 +27,8 @@ _CPU = f"{{{NAMESPACE}}}cpu"
 _MEMORY = f"{{{NAMESPACE}}}memory"
 _PORTS = f"{{{NAMESPACE}}}ports"
 _TEXT = f"{{{NAMESPACE}}}text"
-# Characters that XML 1.0 cannot hold at all, and the escape itself.
-_UNWRITABLE = re.compile("[\\\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Characters that XML 1.0 cannot hold, or not in an attribute without an entity, and the escape itself.
+_UNWRITABLE = re.compile("[\\\\\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _ESCAPED = re.compile(r"\\(\\|u[0-9a-f]{4})")
 # The start tag of our element as libvirt prints it: enough to filter a listing without parsing each document.
 _START_TAG = re.compile(rf"<{PREFIX}:machine ([^>]*)>")
@@ -130,7 +130,7 @@ def owner_in(document: str) -> tuple[str, str] | None:
     if start is None:
         return None
     attributes = dict(_ATTRIBUTE.findall(start[1]))
-    return _unescape(unescape(attributes.get("installation", ""))), attributes.get("uid", "")
+    return _unescape(unescape(attributes.get("installation", ""), {"&quot;": '"'})), attributes.get("uid", "")
 
 
 def _read_cpu(machine: ET.Element) -> Cpu | None:

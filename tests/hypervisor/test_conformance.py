@@ -1,0 +1,296 @@
+"""The driver's contract, for every driver: in memory, on libvirt's test driver, on real QEMU."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.hypervisor.machines import INSTALLATION, MAC, disk, machine
+from tests.memory_driver import MemoryDriver, World
+from vmctl.errors import Busy, Exists, NotFound, Rejected
+from vmctl.hypervisor.libvirt_driver import LibvirtDriver
+from vmctl.planning.hardware import Cpu, Nic
+from vmctl.planning.observed import NatNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from vmctl.hypervisor.driver import Driver
+
+MIB = 1 << 20
+NETWORK = NatNetwork(
+    name="vmctl-test",
+    uuid="0b5d6c1e-58f5-4d2b-9a57-0a8f6c1f7a10",
+    bridge="vbr-test",
+    cidr="10.211.0.0/24",
+    gateway="10.211.0.1",
+    directory="/var/lib/vmctl/networks/test",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A driver under test, another installation's on the same host, a maker of disks, and what the driver cannot do."""
+
+    driver: Driver
+    other: Driver
+    make_disk: Callable[[str, int], Path]
+    runs_qemu: bool = True
+    networks: bool = True
+
+
+@pytest.fixture
+def memory_subject(tmp_path: Path) -> Subject:
+    world = World()
+
+    def make_disk(name: str, size_bytes: int) -> Path:
+        world.image_bytes[str(tmp_path / name)] = size_bytes
+        return tmp_path / name
+
+    return Subject(MemoryDriver(world, INSTALLATION), MemoryDriver(world, "another"), make_disk)
+
+
+@pytest.fixture
+def test_subject(test_uri: str, tmp_path: Path) -> Iterator[Subject]:
+    driver, other = LibvirtDriver(test_uri, INSTALLATION), LibvirtDriver(test_uri, "another")
+    other._connection = driver._connection  # the test driver has a world for each connection
+    yield Subject(driver, other, lambda name, _size: tmp_path / name, runs_qemu=False, networks=False)
+    driver.close()
+
+
+@pytest.fixture
+def qemu_subject(qemu_uri: str, images: Path) -> Iterator[Subject]:
+    def make_disk(name: str, size_bytes: int) -> Path:
+        path = images / f"{name}.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), str(size_bytes)], check=True)
+        return path
+
+    driver, other = LibvirtDriver(qemu_uri, INSTALLATION), LibvirtDriver(qemu_uri, "another", events=False)
+    yield Subject(driver, other, make_disk)
+    for uid in driver.listing():
+        driver.destroy(uid)
+        driver.undefine(uid)
+    driver.remove_network(NETWORK.uuid)
+    driver.close()
+    other.close()
+
+
+@pytest.fixture(params=["memory", "test", pytest.param("qemu", marks=pytest.mark.e2e)])
+def subject(request: pytest.FixtureRequest) -> Subject:
+    found: Subject = request.getfixturevalue(f"{request.param}_subject")
+    return found
+
+
+def test_what_is_not_there(subject: Subject) -> None:
+    driver, missing = subject.driver, machine()
+    assert driver.observe(missing.uid) is None
+    assert driver.uid_of(missing.domain) is None
+    assert driver.guest(missing.uid) is None
+    for verb in (driver.shutdown, driver.destroy, driver.undefine):
+        verb(missing.uid)
+    with pytest.raises(NotFound):
+        driver.start(missing.uid)
+    with pytest.raises(NotFound):
+        driver.console(missing.uid)
+
+
+def test_a_definition_is_read_as_written(subject: Subject) -> None:
+    wanted = machine(
+        cpu=Cpu(2, 2, shares_percent=30),
+        disks=(disk(subject.make_disk("a", MIB)),),
+        nics=(Nic("ua-nic-main", MAC),),
+        texts={"metadata:class": "generic <&> é\n", "domain:./title": "a title"},
+    )
+    subject.driver.define(wanted)
+    seen = subject.driver.observe(wanted.uid)
+    assert seen is not None
+    assert (seen.defined, seen.running, seen.power) == (wanted, None, "off")
+    assert subject.driver.uid_of(wanted.domain) == wanted.uid
+    listed = subject.driver.listing()[wanted.uid]
+    assert (listed.domain, listed.power, listed.fingerprint) == (wanted.domain, "off", seen.fingerprint)
+
+
+def test_defining_the_same_again_changes_nothing(subject: Subject) -> None:
+    wanted = machine(disks=(disk(subject.make_disk("a", MIB)),), nics=(Nic("ua-nic-main", MAC),))
+    subject.driver.define(wanted)
+    before = subject.driver.listing()
+    subject.driver.define(wanted)
+    assert subject.driver.listing() == before
+
+
+def test_every_change_shows_in_the_fingerprint(subject: Subject) -> None:
+    driver = subject.driver
+    wanted = machine()
+    fingerprints = []
+    for defined in (wanted, replace(wanted, memory_kib=128 << 10), replace(wanted, nonce="second")):
+        driver.define(defined)
+        fingerprints.append(driver.listing()[wanted.uid].fingerprint)
+    driver.start(wanted.uid)
+    fingerprints.append(driver.listing()[wanted.uid].fingerprint)
+    driver.define(replace(wanted, cpu=Cpu(1, 2)))
+    fingerprints.append(driver.listing()[wanted.uid].fingerprint)
+    driver.destroy(wanted.uid)
+    fingerprints.append(driver.listing()[wanted.uid].fingerprint)
+    assert len(set(fingerprints)) == len(fingerprints)
+
+
+def test_running_and_defined_are_told_apart(subject: Subject) -> None:
+    driver, first = subject.driver, machine(nonce="first")
+    driver.define(first)
+    driver.start(first.uid)
+    driver.start(first.uid)
+    second = replace(first, cpu=Cpu(1, 2), memory_kib=512 << 10, nonce="second", texts={"metadata:class": "large"})
+    driver.define(second)
+    seen = driver.observe(first.uid)
+    assert seen is not None
+    assert (seen.power, seen.power_reason) == ("running", "booted")
+    assert (seen.running, seen.defined) == (first, second)
+    assert seen.running is not None
+    assert seen.defined is not None
+    assert (seen.running.nonce, seen.defined.nonce) == ("first", "second")
+
+
+def test_power_is_cut(subject: Subject) -> None:
+    driver, wanted = subject.driver, machine()
+    driver.define(wanted)
+    driver.start(wanted.uid)
+    driver.destroy(wanted.uid)
+    driver.destroy(wanted.uid)
+    seen = driver.observe(wanted.uid)
+    assert seen is not None
+    assert (seen.power, seen.power_reason, seen.running) == ("off", "destroyed", None)
+    assert seen.defined == wanted
+
+
+def test_a_running_machine_is_not_removed(subject: Subject) -> None:
+    driver, wanted = subject.driver, machine()
+    driver.define(wanted)
+    driver.start(wanted.uid)
+    with pytest.raises(Rejected, match="runs"):
+        driver.undefine(wanted.uid)
+    driver.destroy(wanted.uid)
+    driver.undefine(wanted.uid)
+    driver.undefine(wanted.uid)
+    assert driver.observe(wanted.uid) is None
+    assert wanted.uid not in driver.listing()
+
+
+def test_a_name_that_somebody_has(subject: Subject) -> None:
+    theirs = machine(installation="another")
+    subject.other.define(theirs)
+    try:
+        with pytest.raises(Exists, match=theirs.domain):
+            subject.driver.define(machine(domain=theirs.domain))
+    finally:
+        subject.other.undefine(theirs.uid)
+
+
+def test_machines_of_another_installation_are_left_alone(subject: Subject) -> None:
+    driver, theirs = subject.driver, machine(installation="another")
+    subject.other.define(theirs)
+    try:
+        assert driver.observe(theirs.uid) is None
+        assert theirs.uid not in driver.listing()
+        assert driver.uid_of(theirs.domain) == theirs.uid
+        for verb in (driver.start, driver.shutdown, driver.destroy, driver.undefine):
+            with pytest.raises(Exists):
+                verb(theirs.uid)
+        with pytest.raises(Exists):
+            driver.define(replace(theirs, installation=INSTALLATION))
+        assert theirs.uid in subject.other.listing()
+    finally:
+        subject.other.undefine(theirs.uid)
+
+
+def test_disks_that_stay_keep_their_names(subject: Subject) -> None:
+    made = [disk(subject.make_disk(name, MIB), f"ua-spec-vd-{name}", boot=None) for name in ("a", "b", "c")]
+    wanted = machine(disks=tuple(made))
+    subject.driver.define(wanted)
+    changed = replace(wanted, disks=(made[2], replace(made[1], alias="ua-spec-vd-new"), made[1]))
+    subject.driver.define(changed)
+    seen = subject.driver.observe(wanted.uid)
+    assert seen is not None
+    assert seen.defined == changed
+    assert {one.alias: one.target for one in seen.defined.disks} == {
+        "ua-spec-vd-b": "sdb",
+        "ua-spec-vd-c": "sdc",
+        "ua-spec-vd-new": "sda",
+    }
+
+
+def test_events_name_the_machine(subject: Subject) -> None:
+    wanted, heard, happened = machine(), list[str](), threading.Event()
+
+    def changed(uid: str) -> None:
+        heard.append(uid)
+        if uid == wanted.uid:
+            happened.set()
+
+    subject.driver.watch(changed)
+    assert heard == [""]  # what was missed before
+    subject.driver.define(wanted)
+    assert happened.wait(30)
+    happened.clear()
+    subject.driver.start(wanted.uid)
+    assert happened.wait(30)
+
+
+def test_disks_grow_and_never_shrink(subject: Subject) -> None:
+    if not subject.runs_qemu:
+        pytest.skip("the test driver cannot resize")
+    driver, wanted = subject.driver, machine(disks=(disk(subject.make_disk("a", MIB)),))
+    alias = wanted.disks[0].alias
+    driver.define(wanted)
+    driver.start(wanted.uid)
+    driver.resize(wanted.uid, alias, 4 * MIB)
+    driver.resize(wanted.uid, alias, 4 * MIB)
+    seen = driver.observe(wanted.uid)
+    assert seen is not None
+    assert seen.block_sizes == {alias: 4 * MIB}
+    with pytest.raises(Rejected, match="shrink"):
+        driver.resize(wanted.uid, alias, 2 * MIB)
+    with pytest.raises(NotFound, match="ua-none"):
+        driver.resize(wanted.uid, "ua-none", 8 * MIB)
+
+
+def test_one_has_the_console(subject: Subject) -> None:
+    if not subject.runs_qemu:
+        pytest.skip("the test driver has no console")
+    driver, wanted = subject.driver, machine()
+    driver.define(wanted)
+    with pytest.raises(Rejected):
+        driver.console(wanted.uid)
+    driver.start(wanted.uid)
+    first = driver.console(wanted.uid)
+    with pytest.raises(Busy, match="open"):
+        driver.console(wanted.uid)
+    second = driver.console(wanted.uid, force=True)
+    while first.receive():
+        pass  # what came before it was taken away
+    first.close()
+    driver.destroy(wanted.uid)
+    while second.receive():
+        pass
+    second.close()
+
+
+def test_a_network_is_made_once(subject: Subject) -> None:
+    if not subject.networks:
+        pytest.skip("the test driver refuses dnsmasq's options")
+    subject.driver.ensure_network(NETWORK)
+    subject.driver.ensure_network(NETWORK)
+    subject.driver.remove_network(NETWORK.uuid)
+    subject.driver.remove_network(NETWORK.uuid)
+
+
+def test_nobody_answers_where_no_agent_is(subject: Subject) -> None:
+    wanted = machine()
+    subject.driver.define(wanted)
+    assert subject.driver.guest(wanted.uid) is None
+    subject.driver.start(wanted.uid)
+    assert subject.driver.guest(wanted.uid, timeout_s=1) is None
