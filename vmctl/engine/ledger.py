@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vmctl.planning.graph import references
 from vmctl.planning.objects import Object, Objects
+from vmctl.planning.usage import attached_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -119,7 +120,8 @@ class Ledger:
             self._store.remove(item.uid)
             self._objects.pop(item.key, None)
             self._view = None
-        self.changed(item.key, tuple(references(item.key, item.document)))  # a disk is free now
+        had = attached_keys(item) if item.key.kind == "VirtualMachine" else ()
+        self.changed(item.key, (*references(item.key, item.document), *had))  # a disk is free now
 
     def learn(self, stored: Stored) -> None:
         """Take in an object that this process wrote through the store itself."""

@@ -20,6 +20,7 @@ from vmctl.state.lock import EngineLock
 from vmctl.state.store import Store
 
 if TYPE_CHECKING:
+    from vmctl.engine.executing import Executor
     from vmctl.engine.passes import Outcome, Passes
     from vmctl.engine.settings import Settings
     from vmctl.hypervisor.driver import Driver
@@ -92,8 +93,7 @@ class Session:
             late = deadline is not None and self.clock.now() >= deadline
             return late or self.cancelled or self._reached(goal, until)
 
-        self._prepare()
-        convergence.add(keys)
+        convergence.add([*keys, *self._prepare()])
         try:
             convergence.run(
                 reached, watched=goal if goal or until is None else keys, stay=bool(goal) or until is not None
@@ -118,22 +118,26 @@ class Session:
         return all(item is None or not goals.missing(item) or goals.failed(item) for item in items)
 
     def _passes(self, seen: Seen) -> Passes:
-        from vmctl.engine.executing import Executor
         from vmctl.engine.observing import Observer
         from vmctl.engine.passes import Passes
 
         observer = Observer(self.store, self.driver, self.ledger, self.place, self.clock.now)
-        executor = Executor(self.store, self.driver, self.ledger, self.place, self.clock, lambda: self.cancelled)
-        return Passes(self.store, self.ledger, observer, executor, seen)
+        return Passes(self.store, self.ledger, observer, self.executor(), seen)
 
-    def _prepare(self) -> None:
-        """The host's own objects, before anything refers to them."""
+    def executor(self) -> Executor:
+        """What carries the steps out."""
+        from vmctl.engine.executing import Executor
+
+        return Executor(self.store, self.driver, self.ledger, self.place, self.clock, lambda: self.cancelled)
+
+    def _prepare(self) -> list[Key]:
+        """The host's own objects, before anything refers to them; those that are new or changed."""
         from vmctl.engine import built_in
 
         host = self.driver.host()
         self.store.bind_host(host.uuid, host.uri)
         built_in.ensure(self.store, host, self.place.state_dir)
-        self.ledger.refresh()
+        return self.ledger.refresh()
 
     def _tidy(self, passes: Passes) -> None:
         from vmctl.engine import tidying

@@ -7,6 +7,7 @@ definitions, and the boot of the host are those of the pass that found nothing t
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from vmctl.planning.objects import Object, Objects
     from vmctl.planning.observed import Listed
     from vmctl.planning.plans import Place
+    from vmctl.resources.keys import Key
     from vmctl.state.layers import Layer
 
 
@@ -33,16 +35,22 @@ def digests(objects: Objects, listed: Mapping[str, Listed], rows: Iterable[Layer
     for row in rows:
         if row.owner:
             files.setdefault(row.owner, []).append(f"{row.id} {_inode(directories.get(row.storage_class, ''), row.id)}")
+    contents = {key: _content(item) for key, item in objects.by_key.items()}
     return {
-        item.uid: _digest(item, objects, listed, files.get(item.uid, []), place) for item in objects.by_key.values()
+        item.uid: _digest(item, contents, listed, files.get(item.uid, []), place) for item in objects.by_key.values()
     }
 
 
-def _digest(item: Object, objects: Objects, listed: Mapping[str, Listed], files: list[str], place: Place) -> str:
-    parts = [__version__, place.boot_id, str(item.version), str(item.deleted), *sorted(files)]
-    for key in references(item.key, item.document):
-        other = objects.get(key)
-        parts.append(f"{key} {other.version if other is not None else None}")
+def _content(item: Object) -> str:
+    """All that is stored of an object."""
+    return json.dumps([item.uid, item.generation, item.deleted, item.document, item.status], sort_keys=True)
+
+
+def _digest(
+    item: Object, contents: Mapping[Key, str], listed: Mapping[str, Listed], files: list[str], place: Place
+) -> str:
+    parts = [__version__, place.boot_id, contents[item.key], *sorted(files)]
+    parts += [f"{key} {contents.get(key)}" for key in references(item.key, item.document)]
     if item.key.kind == "VirtualMachine":
         domain = listed.get(item.uid)
         parts.append(f"{domain.power} {domain.fingerprint}" if domain is not None else "no domain")

@@ -1,0 +1,64 @@
+"""Manifests that the engine's tests apply."""
+
+from __future__ import annotations
+
+
+def image(name: str, url: str) -> str:
+    return f"""
+apiVersion: virtualization.deckhouse.io/v1alpha2
+kind: VirtualImage
+metadata: {{name: {name}}}
+spec:
+  storage: ContainerRegistry
+  dataSource: {{type: HTTP, http: {{url: "{url}"}}}}
+---"""
+
+
+def image_of(name: str, source: str) -> str:
+    return f"""
+apiVersion: virtualization.deckhouse.io/v1alpha2
+kind: VirtualImage
+metadata: {{name: {name}}}
+spec:
+  storage: ContainerRegistry
+  dataSource: {{type: ObjectRef, objectRef: {{kind: VirtualImage, name: {source}}}}}
+---"""
+
+
+def blank(name: str, size: str = "1Mi") -> str:
+    return f"""
+apiVersion: virtualization.deckhouse.io/v1alpha2
+kind: VirtualDisk
+metadata: {{name: {name}}}
+spec:
+  persistentVolumeClaim: {{size: {size}}}
+---"""
+
+
+def disk(name: str, source: str, size: str = "") -> str:
+    claim = f"\n  persistentVolumeClaim: {{size: {size}}}" if size else ""
+    return f"""
+apiVersion: virtualization.deckhouse.io/v1alpha2
+kind: VirtualDisk
+metadata: {{name: {name}}}
+spec:
+  dataSource: {{type: ObjectRef, objectRef: {{kind: VirtualImage, name: {source}}}}}{claim}
+---"""
+
+
+def machine(name: str, *disks: str, cores: int = 1, memory: str = "64Mi", extra: str = "") -> str:
+    refs = ", ".join(f"{{kind: VirtualDisk, name: {item}}}" for item in disks)
+    return f"""
+apiVersion: virtualization.deckhouse.io/v1alpha2
+kind: VirtualMachine
+metadata: {{name: {name}}}
+spec:
+  virtualMachineClassName: host
+  cpu: {{cores: {cores}}}
+  memory: {{size: {memory}}}
+  blockDeviceRefs: [{refs}]
+  {extra}
+---"""
+
+
+USER_DATA = "provisioning: {type: UserData, userData: '#cloud-config'}"

@@ -1,0 +1,84 @@
+"""The crash schedule: kill the engine before and after every step of every case; the next pass converges, nothing is left over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.engine import manifests as texts
+from tests.engine.lab import Death, Lab
+from tests.memory_driver import Died
+from vmctl.resources.keys import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+VM = Key("VirtualMachine", "default", "web")
+DISK = Key("VirtualDisk", "default", "root")
+IMAGE = Key("VirtualImage", "default", "os")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is there before, and the act that dies in the middle."""
+
+    before: Callable[[Lab, str], object]
+    act: Callable[[Lab, str], object]
+
+
+def whole(url: str, *, cores: int = 1, size: str = "16Mi") -> str:
+    return (
+        texts.image("os", url)
+        + texts.disk("root", "os", size)
+        + texts.blank("data")
+        + texts.machine("web", "root", "data", cores=cores, extra=texts.USER_DATA)
+    )
+
+
+def nothing(_lab: Lab, _url: str) -> None:
+    """An empty host."""
+
+
+CASES = {
+    "create": Case(nothing, lambda lab, url: lab.apply(whole(url))),
+    "delete the machine": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, _: lab.delete(VM)),
+    "delete everything": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, _: lab.delete(VM, DISK, IMAGE)),
+    "edit": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, url: lab.apply(whole(url, cores=2))),
+    "grow": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, url: lab.apply(whole(url, size="32Mi"))),
+    "copy of an image": Case(
+        lambda lab, url: lab.apply(texts.image("os", url)),
+        lambda lab, url: lab.apply(texts.image("os", url) + texts.image_of("again", "os")),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_dying_at_any_step_leaves_nothing_over(name: str, after: bool, tmp_path: Path, image_url: str) -> None:
+    case = CASES[name]
+    reference = prepared(tmp_path / "reference", case, image_url)
+    case.act(reference, image_url)
+    wanted, count = reference.portrait(), len(reference.death.seen)
+    assert count > 0
+    for at in range(1, count + 1):
+        lab = prepared(tmp_path / f"death-{at}", case, image_url)
+        lab.death = Death(at, after)
+        with pytest.raises(Died):
+            case.act(lab, image_url)
+        died_at = lab.death.seen[at - 1]
+        lab.death = Death()
+        lab.resume()
+        lab.resume()
+        assert lab.portrait() == wanted, f"killed {'after' if after else 'before'} step {at}, {died_at}"
+
+
+def prepared(directory: Path, case: Case, url: str) -> Lab:
+    """A host on which the case is about to happen."""
+    directory.mkdir()
+    lab = Lab(directory)
+    case.before(lab, url)
+    lab.death = Death()
+    return lab
