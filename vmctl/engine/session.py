@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vmctl.engine.settings import Settings
     from vmctl.hypervisor.driver import Driver
     from vmctl.planning.objects import Object
+    from vmctl.planning.observed import Listed
     from vmctl.resources.keys import Key
 
 Seen = Callable[["Object", "Object"], None]
@@ -53,6 +54,7 @@ class Session:
     ledger: Ledger
     place: Place
     clock: Clock
+    listed: Mapping[str, Listed] | None = None  # what the host ran when the session began
     _cancelled: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -64,7 +66,9 @@ class Session:
         marks = self.store.settled()
         if not marks:
             return list(self.ledger.snapshot().by_key)
-        now = self._digests()
+        now = settled.digests(
+            self.ledger.snapshot(), self.listed or self.driver.listing(), self.store.layers(), self.place
+        )
         return [key for key, item in self.ledger.snapshot().by_key.items() if marks.get(item.uid) != now[item.uid]]
 
     def converge(
@@ -197,7 +201,8 @@ def session(
             settings.overcommit_memory,
             settings.overcommit_cpu,
         )
-        yield Session(store, driver, Ledger(store), place, clock)
+        listed = driver.listing()  # before anything is written: without a host nothing is changed
+        yield Session(store, driver, Ledger(store), place, clock, listed)
     finally:
         driver.close()
         lock.release()
