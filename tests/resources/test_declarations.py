@@ -167,7 +167,7 @@ def test_explaining_a_field_tells_its_cost_and_bounds() -> None:
     ):
         assert part in said
     tree = explaining.text(*explaining.explain("vd.spec"), recursive=True)
-    assert "  dataSource <Object>\n    type <string> -required-\n" in tree
+    assert "  dataSource <Object>\n    type <string>\n" in tree
     assert "as part of affinity, at once" in explaining.text(*explaining.explain("vm.spec.affinity.nodeAffinity"))
 
 

@@ -10,7 +10,7 @@ from vmctl.resources.checking import Fault
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vmctl.resources.machine_fields import NetworkRef, Provisioning, VirtualMachineSpec
+    from vmctl.resources.machine_fields import Provisioning, VirtualMachineSpec
 
 IDE_DEVICES = 4
 _PAYLOADS = {"UserData": "userData", "UserDataRef": "userDataRef", "SysprepRef": "sysprepRef"}
@@ -114,11 +114,9 @@ def usb_devices_differ(spec: VirtualMachineSpec) -> Iterator[Fault]:
 
 
 def interfaces(networks: object) -> object:
-    """What a list of networks is compared by: one Main and no list at all are the same."""
+    """What a list of networks is compared by: one Main with nothing particular and no list at all are the same."""
     items = networks if isinstance(networks, list | tuple) else ()
-    if len(items) <= 1 and all(getattr(item, "type", None) == "Main" for item in items):
-        return None
-    return networks
+    return None if len(items) <= 1 and all(map(_is_plain_main, items)) else networks
 
 
 def unordered(items: object) -> object:
@@ -127,12 +125,13 @@ def unordered(items: object) -> object:
 
 
 def beyond_main(networks: object) -> bool:
-    """Whether a list of networks asks for more than the managed network of the host."""
-    return interfaces(networks) is not None or any(map(_is_particular, networks if isinstance(networks, tuple) else ()))
+    """Whether a list of networks asks for more than an interface in the managed network of the host."""
+    return interfaces(networks) is not None
 
 
-def _is_particular(network: NetworkRef) -> bool:
-    return network.virtual_machine_mac_address_name is not None or network.ip_address_name is not None
+def _is_plain_main(network: object) -> bool:
+    particulars = ("virtual_machine_mac_address_name", "ip_address_name")
+    return getattr(network, "type", None) == "Main" and not any(getattr(network, name, None) for name in particulars)
 
 
 ALL = (

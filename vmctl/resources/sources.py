@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 
 from vmctl.resources.checking import Fault
 from vmctl.resources.fields import Managed, Remark, Spec
@@ -130,7 +130,7 @@ class DataSource(Spec):
 
     tag = "type"
     checks = (payload_fits_type,)
-    default_type: ClassVar[bool] = True  # type may be left out where the block says it
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema["required"].remove("type"))
 
     type: Annotated[
         SourceType,
@@ -144,7 +144,8 @@ class DataSource(Spec):
     @model_validator(mode="before")
     @classmethod
     def _type_from_block(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and "type" not in data and cls.default_type:
+        """Let the type be left out where the one block that is there says it."""
+        if isinstance(data, Mapping) and "type" not in data:
             named = [name for name, block in PAYLOADS.items() if data.get(block) is not None]
             if len(named) == 1:
                 return {"type": named[0], **data}

@@ -137,7 +137,8 @@ def _is_size(text: str) -> str:
             "means less than one byte; write {bigger} for millions of bytes",
             {"bigger": f"{text[:-1]}M or {text[:-1]}Mi"},
         )
-    if quantity(text) <= 0:
+    number = _PARTS.fullmatch(text)
+    if number and not number[1].strip("0."):
         raise PydanticCustomError("text", "is no size; it must be more than zero")
     return text
 
