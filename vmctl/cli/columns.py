@@ -39,6 +39,10 @@ def named(kind: Kind) -> bool:
 def show(column: Column, document: Mapping[str, object], now: float) -> str:
     """One cell; blank where there is nothing to show."""
     value = look(document, column.path)
+    if value is None and column.path.startswith("spec."):
+        value = look(
+            document, column.path.replace("spec.", "status.resources.", 1)
+        )  # left to its default: what came of it
     match column.form:
         case "age":
             return age(value, now)

@@ -63,8 +63,9 @@ def command(session: Session, name: str, transcript: bool, force: bool, timeout:
         ending = talk(console)
     finally:
         driver.close()
+    output.remark("")  # the guest's last line seldom ends
     if ending == "closed":
-        output.remark(f"\nthe console of {machine.key.name} ended: the machine went off, or somebody took it over")
+        output.remark(f"the console of {machine.key.name} ended: the machine went off, or somebody took it over")
 
 
 def _machine(session: Session, name: str) -> Stored:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from vmctl.cli.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What is looked for, and where; `namespace` None means everywhere."""
 
     asked: tuple[Asked, ...]
@@ -101,6 +99,8 @@ def command(
     )
     shown = printer(form, style, session.clock)
     answer = look(session, question)
+    if not (watch or watch_only):
+        answer = _fresh(session, answer)
     if not watch_only:
         _show(answer, shown, question, quiet=ignore_not_found or form not in ("", "wide"))
     missing = () if ignore_not_found else answer.missing
@@ -118,9 +118,27 @@ def look(session: Session, question: Question) -> Answer:
         return found
     from vmctl.cli.sorting import ordered
 
-    return replace(
-        found, found=tuple(replace(each, documents=ordered(each.documents, question.sort_by)) for each in found.found)
+    return found._replace(
+        found=tuple(each._replace(documents=ordered(each.documents, question.sort_by)) for each in found.found)
     )
+
+
+def _fresh(session: Session, answer: Answer) -> Answer:
+    """Machines with the phase that libvirt shows now where no engine keeps the store, and on stderr how old the rest is."""
+    at = next((index for index, each in enumerate(answer.found) if each.kind.name == "VirtualMachine" and each.documents), None)
+    if at is None:
+        return answer
+    from vmctl.engine.freshness import corrected, last_work
+
+    machines, trouble, kept = corrected(answer.found[at].documents, session.settings)
+    if kept:
+        return answer
+    last = last_work(session.store)
+    rest = f"is as of {human(session.clock() - last)} ago" if last is not None else "was never looked at"
+    output.remark(f"no engine is at work: {f'libvirt does not answer ({trouble}), what is shown' if trouble else 'PHASE is of now, the rest'} {rest}")
+    found = list(answer.found)
+    found[at] = found[at]._replace(documents=tuple(machines))
+    return answer._replace(found=tuple(found))
 
 
 def _chosen(selector: str, field_selector: str) -> Callable[[Document], bool]:

@@ -5,9 +5,8 @@ Every form can print a whole answer and, for -w, one object after another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from vmctl.cli import columns, documents, output
 from vmctl.cli.asking import metadata_of, name_of
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 FORMS = ("wide", "yaml", "json", "name", "jsonpath=", "jsonpath-file=", "custom-columns=", "custom-columns-file=")
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(NamedTuple):
     """How tables look."""
 
     headings: bool = True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import vmctl
 from vmctl.errors import UsageError
@@ -49,8 +49,7 @@ class Settings:
     overcommit_cpu: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What the defaults depend on: the environment, whether we are root, where the package and the config file lie."""
 
     environment: Mapping[str, str]
