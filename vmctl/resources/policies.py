@@ -68,6 +68,7 @@ class Change:
 
     @property
     def operation(self) -> Operation:
+        """Whether it adds, removes or replaces."""
         return operation(self.old, self.new)
 
 

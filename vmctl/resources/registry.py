@@ -45,6 +45,7 @@ class Kind:
 
     @property
     def singular(self) -> str:
+        """The name in lower case, also the name of the kind's module."""
         return self.name.lower()
 
     @property
@@ -59,6 +60,7 @@ class Kind:
 
     @property
     def api_versions(self) -> tuple[str, ...]:
+        """Every version that manifests may be written in."""
         return tuple(f"{self.group}/{version}" if self.group else version for version in self.versions)
 
     def model(self) -> type[Resource]:
