@@ -125,17 +125,23 @@ def look(session: Session, question: Question) -> Answer:
 
 def _fresh(session: Session, answer: Answer) -> Answer:
     """Machines with the phase that libvirt shows now where no engine keeps the store, and on stderr how old the rest is."""
-    at = next((index for index, each in enumerate(answer.found) if each.kind.name == "VirtualMachine" and each.documents), None)
+    at = next(
+        (index for index, each in enumerate(answer.found) if each.kind.name == "VirtualMachine" and each.documents),
+        None,
+    )
     if at is None:
         return answer
+    from vmctl.cli.ages import duration
     from vmctl.engine.freshness import corrected, last_work
 
     machines, trouble, kept = corrected(answer.found[at].documents, session.settings)
     if kept:
         return answer
     last = last_work(session.store)
-    rest = f"is as of {human(session.clock() - last)} ago" if last is not None else "was never looked at"
-    output.remark(f"no engine is at work: {f'libvirt does not answer ({trouble}), what is shown' if trouble else 'PHASE is of now, the rest'} {rest}")
+    rest = f"is as of {duration(session.clock() - last)} ago" if last is not None else "was never looked at"
+    output.remark(
+        f"no engine is at work: {f'libvirt does not answer ({trouble}), what is shown' if trouble else 'PHASE is of now, the rest'} {rest}"
+    )
     found = list(answer.found)
     found[at] = found[at]._replace(documents=tuple(machines))
     return answer._replace(found=tuple(found))

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
-from vmctl.errors import ChangeRefused, NotFound, NotReady, Unsupported
+from vmctl.errors import ChangeRefused, NotFound, NotReady, Rejected, Unsupported
 from vmctl.network import reservations
 from vmctl.planning import plans, steps
 from vmctl.planning.power import NOTE, PowerNote
 from vmctl.state.layers import Layer as LayerRow
 from vmctl.storage import copying, importing, layers, seed
+from vmctl.storage.access import access
 from vmctl.storage.sources import HttpSource
 from vmctl.storage.sources import Progress as Transfer
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from vmctl.engine.clock import Clock
     from vmctl.engine.ledger import Ledger
     from vmctl.hypervisor.driver import Driver
+    from vmctl.planning.hardware import Hardware
     from vmctl.planning.objects import Object
     from vmctl.state.store import Store
 
@@ -41,6 +43,7 @@ class Executor:
     place: plans.Place
     clock: Clock
     cancelled: Callable[[], bool]
+    reached: set[Path] = field(default_factory=set[Path])
     starts: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STARTS_AT_ONCE))
 
     def execute(self, item: Object, step: steps.Step, progress: Callable[[plans.Progress], None]) -> None:
@@ -171,6 +174,7 @@ class Executor:
             case steps.Define():
                 if step.hardware.console_log:
                     make_directory(Path(step.hardware.console_log).parent)
+                self._see_that_qemu_reaches(step.hardware)
                 self.driver.define(step.hardware)
             case steps.Start():
                 self._intend(step.uid, PowerNote("starting", self.place.boot_id, step.nonce))
@@ -185,6 +189,17 @@ class Executor:
                 self.driver.destroy(step.uid)
             case steps.Undefine():
                 self.driver.undefine(step.uid)
+
+    def _see_that_qemu_reaches(self, hardware: Hardware) -> None:
+        """QEMU runs as a user of its own; its own complaint about a closed directory comes late and is terse."""
+        for directory in {Path(disk.source).parent for disk in hardware.disks} - self.reached:
+            findings = access(directory, self.driver.host().qemu_user)
+            if findings:
+                raise Rejected(
+                    "; ".join(f"{finding.path}: {finding.what}" for finding in findings),
+                    remedy="; ".join(dict.fromkeys(finding.remedy for finding in findings)),
+                )
+            self.reached.add(directory)
 
     def _intend(self, uid: str, note: PowerNote) -> None:
         self.store.note(uid, NOTE, note.text())

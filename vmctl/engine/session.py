@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmctl.engine import settled
+from vmctl.engine import freshness, settled
 from vmctl.engine.clock import Clock, SystemClock
 from vmctl.engine.ledger import Ledger
 from vmctl.errors import Locked, TimedOut
@@ -203,6 +203,7 @@ def session(
         )
         listed = driver.listing()  # before anything is written: without a host nothing is changed
         yield Session(store, driver, Ledger(store), place, clock, listed)
+        store.note(freshness.ENGINE, freshness.LAST_WORK, str(clock.now()))
     finally:
         driver.close()
         lock.release()

@@ -34,6 +34,9 @@ def missing(item: Object) -> str:
 
 def _why(item: Object, otherwise: str) -> str:
     """What its conditions say is missing; those that are False on any single host say nothing."""
+    running = find(item.status, "Running")
+    if running is not None and running["status"] == "False" and running["reason"] not in ("NotRunning", "Stopped"):
+        return str(running["message"])  # the machine itself is in trouble: that comes before what it waits for
     said = [
         entry["message"]
         for entry in item.status.get("conditions") or ()

@@ -36,8 +36,8 @@ def refusals(old: Object, new: Json) -> Iterator[Refusal]:
             if before.get("cpu") != after.get("cpu"):
                 yield "spec.cpu", "the CPU of a class never changes; make a new class and move machines to it"
         case "StorageClass":
-            if old.document.get("parameters") != new.get("parameters") and old.status.get("inUse"):
-                yield "parameters", "disks and images lie there; make a new class"
+            if old.document.get("parameters") != new.get("parameters"):
+                yield "parameters", "what lies in a storage class stays where it is; make a new class"
         case _:
             return
 

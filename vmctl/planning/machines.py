@@ -64,7 +64,7 @@ def plan(world: World, mac: str) -> Plan:
             f"libvirt already has a domain named {domain_name(world.object.key)} that is not this machine (uuid {world.foreign}); "
             "it is left alone: rename the machine, or remove that domain"
         )
-        return _resting(world, spec, needs, "Pending", Condition("Running", "False", "NotRunning", message))
+        return _resting(world, spec, needs, "Pending", Condition("Running", "False", "InternalVirtualMachineError", message))
     if world.domain is not None and world.domain.power != "off":
         return _on(world, spec, needs, wanted, difference)
     asked = wish(spec.run_policy, world.domain, noted(world.notes), world.place.boot_id)
