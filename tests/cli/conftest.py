@@ -10,6 +10,7 @@ import pytest
 from vmctl.cli import main
 from vmctl.resources import registry
 from vmctl.resources.keys import Key
+from vmctl.state.lock import EngineLock
 from vmctl.state.store import Store
 
 if TYPE_CHECKING:
@@ -37,15 +38,34 @@ class Ran:
 
 @dataclass(slots=True)
 class World:
-    """A store that tests fill, and the command line that reads it. `now` is what the store's clock shows."""
+    """A store that tests fill, and the command line that reads it. `now` is what the store's clock shows.
+
+    Tests do the engine's work, so they hold its lock from the first object on.
+    """
 
     directory: Path
     capture: pytest.CaptureFixture[str]
     now: float = NOW
     _store: list[Store] = field(default_factory=list)
+    _lock: EngineLock | None = None
+
+    def work(self) -> None:
+        """Be the engine at work, until the end of the test."""
+        if self._lock is None:
+            self.directory.mkdir(exist_ok=True)
+            self._lock = EngineLock(self.directory)
+            self._lock.acquire("a test")
+
+    def rest(self) -> None:
+        """Let go of the engine's lock and close the store."""
+        self.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     @property
     def store(self) -> Store:
+        self.work()
         if not self._store:
             self._store.append(Store.open(self.directory, clock=lambda: self.now))
         return self._store[0]
@@ -109,7 +129,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def world(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[World]:
     made = World(tmp_path / "state", capsys)
     yield made
-    made.close()
+    made.rest()
 
 
 @pytest.fixture

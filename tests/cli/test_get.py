@@ -290,3 +290,11 @@ def test_a_thousand_objects(world: World) -> None:
         for number in range(1000):
             add_machine(world, f"vm-{number:04}")
     assert len(world.run("get", "vm", "--no-headers").lines) == 1000
+
+
+def test_without_an_engine_and_without_libvirt_the_age_of_what_is_shown_is_told(quickstart: World) -> None:
+    quickstart.rest()
+    ran = quickstart.run("get", "vm", "--libvirt-uri", "qemu+unix:///system?socket=/nonexistent/socket")
+    assert ran.code == 0
+    assert ran.lines[1].split()[:2] == ["linux-vm", "Running"]
+    assert "no engine is at work" in ran.err

@@ -10,10 +10,9 @@ import pytest
 from tests.cli.conftest import add_machine, condition
 from vmctl.cli.awaiting import Condition, goal
 from vmctl.cli.durations import seconds
-from vmctl.state.lock import EngineLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.cli.conftest import World
 
@@ -22,12 +21,9 @@ NAME = "virtualmachine.virtualization.deckhouse.io/linux-vm"
 
 
 @pytest.fixture
-def engine(world: World) -> Iterator[None]:
-    """The test does the engine's work, so it holds its lock."""
-    world.directory.mkdir()
-    with EngineLock(world.directory) as lock:
-        lock.acquire("a test")
-        yield
+def engine(world: World) -> None:
+    """Somebody is at work already, so that waiting is all there is to do."""
+    world.work()
 
 
 @pytest.mark.parametrize(
