@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,18 @@ def test_too_much_cpu_time_is_said_so(work: Path) -> None:
     endless = ["bench", "-f", "raw", "-c", "2000000000", "data"]
     with pytest.raises(StorageError, match="used up its 1 s of CPU time"):
         qemu_img_confined(endless, work, Limits(cpu_s=1, wall_s=60, memory_bytes=4 << 30))
+
+
+def test_a_killed_child_is_worth_another_try(work: Path) -> None:
+    """What the kernel does when memory runs out."""
+
+    def kill() -> bool:
+        for process in running(work):
+            os.kill(process, signal.SIGKILL)
+        return False
+
+    with pytest.raises(TransferInterrupted, match="was killed"):
+        qemu_img_confined(FOREVER, work, GENEROUS, kill)
 
 
 def test_too_little_memory_is_said_so(work: Path) -> None:

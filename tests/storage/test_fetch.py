@@ -164,9 +164,7 @@ def test_a_checksum_replaces_the_validator_and_wrong_glue_is_noticed(
     assert ranges(behaviour) == [None, "bytes=500000-", None]
 
 
-def test_what_identified_an_earlier_file_is_not_used_for_a_later_one(
-    part: Path, behaviour: Behaviour, url: str
-) -> None:
+def test_what_identified_an_earlier_file_is_not_used_for_another(part: Path, behaviour: Behaviour, url: str) -> None:
     """The first mirror names its file by an ETag; the second, with another file, by nothing; then the first again."""
     behaviour.cut_after = [300_000, 400_000]
 
@@ -260,6 +258,14 @@ def test_a_wrong_checksum_says_both_and_leaves_nothing(part: Path, behaviour: Be
 
 def test_checksums_may_be_in_capitals(part: Path, url: str) -> None:
     fetch(HttpSource(url, {"sha1": sums(CONTENT, "sha1")["sha1"].upper()}), part)
+
+
+@pytest.mark.parametrize("path", ["a b", "a\x7fb", "ä"])
+def test_urls_that_http_cannot_carry_are_refused(part: Path, behaviour: Behaviour, url: str, path: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        fetch(HttpSource(f"{url}/{path}"), part)
+    assert not isinstance(caught.value, TransferInterrupted)
+    assert behaviour.requests == []
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])

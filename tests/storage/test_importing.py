@@ -162,6 +162,14 @@ def test_stages_are_told_in_their_order(store: Path) -> None:
     assert list(dict.fromkeys(stages)) == ["download", "unpack", "convert"]
 
 
+def test_a_listener_is_not_drowned(store: Path) -> None:
+    seen: list[Progress] = []
+    packed = gzip.compress(random.Random(7).randbytes(4 * MIB), 0) + gzip.compress(bytes(64 * MIB))
+    bring(store, packed, progress=seen.append, clock=lambda: 1.0)
+    assert [one.stage for one in seen] == ["download", "unpack", "unpack", "convert"]
+    assert seen[2].received_bytes == seen[2].total_bytes
+
+
 # --- what is refused
 
 

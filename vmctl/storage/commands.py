@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmctl.errors import Bug, StorageError
+from vmctl.errors import Bug, StorageError, TransferInterrupted
 from vmctl.storage.space import disk_full
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def qemu_img_confined(
         raise stopped("the conversion")
     fence = [
         require("setpriv"), "--pdeathsig", "KILL", "--no-new-privs", "--",
-        require("prlimit"), f"--cpu={limits.cpu_s}", f"--as={limits.memory_bytes}", "--core=0",
+        require("prlimit"), f"--cpu={limits.cpu_s}:{limits.cpu_s + 5}", f"--as={limits.memory_bytes}", "--core=0",
     ]  # fmt: skip
     if limits.file_bytes is not None:
         fence.append(f"--fsize={max(0, limits.file_bytes)}")
@@ -154,8 +154,6 @@ def _wait(child: subprocess.Popen[str], wall_s: float, cancelled: Callable[[], b
 
 def stopped(what: str) -> StorageError:
     """Make the error for work that was cancelled; what is resumable was kept."""
-    from vmctl.errors import TransferInterrupted
-
     return TransferInterrupted(f"{what} was stopped", remedy="it goes on where it can the next time")
 
 
@@ -164,7 +162,11 @@ def _failure(command: Sequence[str], code: int, complaint: str, directory: Path,
     words = _words(complaint)
     if OUT_OF_SPACE.search(complaint) or code == -signal.SIGXFSZ:
         return disk_full(directory, "writing a disk image")
-    if code in (-signal.SIGXCPU, -signal.SIGKILL):
+    if code == -signal.SIGKILL:
+        return TransferInterrupted(
+            "qemu-img was killed", remedy="the host may have run out of memory; it is tried again"
+        )
+    if code == -signal.SIGXCPU:
         return StorageError(
             f"qemu-img used up its {limits.cpu_s} s of CPU time",
             remedy="the image is likely malicious; take it from another source",

@@ -219,7 +219,7 @@ class Download:
         """Take what the connection has; empty at its end, which is no end when we cut it ourselves."""
         try:
             chunk = reply.stream.read1(CHUNK)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException) as error:
             if self._cancelled():
                 raise stopped(f"the download of {self._source.shown}") from error
             raise transport.failure(self._source, error) from error

@@ -56,6 +56,7 @@ def import_image(
     if layers.exists(directory, layer):
         layers.discard(directory, layer)
         return _told(directory, layer)
+    progress = sources.throttled(progress, clock)
     require("qemu-img")  # rather now than after an hour of download
     layers.prepare(directory)
     downloaded = layers.path(directory, layer, ".part")

@@ -67,6 +67,23 @@ def silent(_: Progress) -> None:
     """The listener of a caller that wants no progress."""
 
 
+def throttled(listener: Callable[[Progress], None], clock: Callable[[], float]) -> Callable[[Progress], None]:
+    """Make a listener that hears of each stage's beginning and end, and a few times a second in between."""
+    heard: Progress | None = None
+    at = 0.0
+
+    def listen(seen: Progress) -> None:
+        nonlocal heard, at
+        now = clock()
+        begun = heard is None or seen.stage != heard.stage
+        ended = seen.received_bytes == seen.total_bytes and (heard is None or heard.received_bytes != seen.total_bytes)
+        if begun or ended or now - at >= REPORT_S:
+            heard, at = seen, now
+            listener(seen)
+
+    return listen
+
+
 def problem(source: HttpSource) -> str:
     """Say what no transfer from this source can get over; empty when nothing is. For validation, and for `fetch`."""
     if not _addressable(source.url):
