@@ -141,7 +141,9 @@ class HypervisorError(VmctlError):
     retry: ClassVar[Retry] = "backoff"
     reason = "InternalVirtualMachineError"
 
-    def __init__(self, message: str, *, remedy: str = "", operation: str = "", subject: str = "", code: int = 0) -> None:
+    def __init__(
+        self, message: str, *, remedy: str = "", operation: str = "", subject: str = "", code: int = 0
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.operation = operation
         self.subject = subject

@@ -1,10 +1,11 @@
-"""A whole vmctl over a hypervisor in memory: real store, real files and qemu-img, real HTTP; time that does not pass."""
+"""A whole vmctl over a hypervisor in memory: real store, real files and qemu-img, real HTTP; time that does not
+pass.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.memory_driver import Died, MemoryDriver, World
@@ -14,7 +15,6 @@ from vmctl.engine.ledger import Ledger
 from vmctl.engine.session import Result, Session
 from vmctl.manifests import loading
 from vmctl.planning import conditions, steps
-from vmctl.planning.objects import Object
 from vmctl.planning.plans import Place
 from vmctl.resources import registry
 from vmctl.resources.keys import Key
@@ -23,6 +23,9 @@ from vmctl.state.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from vmctl.planning.objects import Object
 
 
 @dataclass

@@ -1,4 +1,6 @@
-"""The crash schedule: kill the engine before and after every step of every case; the next pass converges, nothing is left over."""
+"""The crash schedule: kill the engine before and after every step of every case; the next pass converges, nothing is
+left over.
+"""
 
 from __future__ import annotations
 

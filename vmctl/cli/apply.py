@@ -46,8 +46,9 @@ def command(
 ) -> int:
     """Make the host match the manifests.
 
-    Everything is checked before anything is changed: with one bad file nothing happens at all. Changes that can be made while a
-    machine runs are made at once; the others wait for its next restart and are listed in status.restartAwaitingChanges.
+    Everything is checked before anything is changed: with one bad file nothing happens at all. Changes that can be made
+    while a machine runs are made at once; the others wait for its next restart and are listed in
+    status.restartAwaitingChanges.
     """
     from vmctl.engine import applying
 

@@ -57,8 +57,8 @@ def command(
 ) -> int:
     """Delete objects.
 
-    A machine is shut down and removed, its disks stay. A disk named here goes with its data. With -f disks are kept, unless their
-    annotation vmctl.dev/deletion-policy says Delete: a manifest that is gone is not the name of a disk.
+    A machine is shut down and removed, its disks stay. A disk named here goes with its data. With -f disks are kept,
+    unless their annotation vmctl.dev/deletion-policy says Delete: a manifest that is gone is not the name of a disk.
     """
     from vmctl.engine.deleting import delete
 

@@ -16,7 +16,7 @@ from vmctl.errors import NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vmctl.cli.asking import Answer, Asked, Document
+    from vmctl.cli.asking import Answer, Asked, Document, Found
     from vmctl.cli.session import Session
 
 
@@ -98,33 +98,39 @@ def command(
         qualified=show_kind or len(asked) > 1,
     )
     shown = printer(form, style, session.clock)
-    answer = look(session, question)
-    if not (watch or watch_only):
-        answer = _fresh(session, answer)
+    watching = watch or watch_only
+    answer = look(session, question, fresh=not watching)
     if not watch_only:
         _show(answer, shown, question, quiet=ignore_not_found or form not in ("", "wide"))
-    missing = () if ignore_not_found else answer.missing
-    for sentence in missing:
-        output.error(sentence)
-    if (watch or watch_only) and not missing:
+    if answer.missing and not ignore_not_found:
+        for sentence in answer.missing:
+            output.error(sentence)
+        return NotFoundError.exit_code
+    if watching:
         _follow(session, question, answer, shown)
-    return NotFoundError.exit_code if missing else 0
+    return 0
 
 
-def look(session: Session, question: Question) -> Answer:
-    """Read the store once; the one place where listings get their objects."""
-    found = asking.answer(session.store, question.asked, question.namespace, chosen=question.chosen)
-    if not question.sort_by:
-        return found
-    from vmctl.cli.sorting import ordered
+def look(session: Session, question: Question, *, fresh: bool) -> Answer:
+    """Read the store once; the one place where listings get their objects. `fresh` asks libvirt as well if need be."""
+    answer = asking.answer(session.store, question.asked, question.namespace)
+    if fresh:
+        answer = _fresh(session, answer)
+    return answer._replace(found=tuple(_arranged(found, question) for found in answer.found))
 
-    return found._replace(
-        found=tuple(each._replace(documents=ordered(each.documents, question.sort_by)) for each in found.found)
-    )
+
+def _arranged(found: Found, question: Question) -> Found:
+    """What the selectors choose, in the order asked for."""
+    documents = tuple(filter(question.chosen, found.documents))
+    if question.sort_by:
+        from vmctl.cli.sorting import ordered
+
+        documents = ordered(documents, question.sort_by)
+    return found._replace(documents=documents)
 
 
 def _fresh(session: Session, answer: Answer) -> Answer:
-    """Machines with the phase that libvirt shows now where no engine keeps the store, and on stderr how old the rest is."""
+    """Where no engine keeps the store: machines with the phase that libvirt shows, and on stderr how old the rest is."""
     at = next(
         (index for index, each in enumerate(answer.found) if each.kind.name == "VirtualMachine" and each.documents),
         None,
@@ -139,9 +145,8 @@ def _fresh(session: Session, answer: Answer) -> Answer:
         return answer
     last = last_work(session.store)
     rest = f"is as of {duration(session.clock() - last)} ago" if last is not None else "was never looked at"
-    output.remark(
-        f"no engine is at work: {f'libvirt does not answer ({trouble}), what is shown' if trouble else 'PHASE is of now, the rest'} {rest}"
-    )
+    what = f"libvirt does not answer ({trouble}), what is shown" if trouble else "PHASE is of now, the rest"
+    output.remark(f"no engine is at work: {what} {rest}")
     found = list(answer.found)
     found[at] = found[at]._replace(documents=tuple(machines))
     return answer._replace(found=tuple(found))
@@ -166,6 +171,6 @@ def _show(answer: Answer, shown: Printer, question: Question, *, quiet: bool) ->
 
 def _follow(session: Session, question: Question, first: Answer, shown: Printer) -> None:
     output.flush()
-    for found in changes(session.store, lambda: look(session, question), first):
+    for found in changes(session.store, lambda: look(session, question, fresh=False), first):
         shown.follow(found)
         output.flush()

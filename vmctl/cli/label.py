@@ -75,7 +75,7 @@ def _labels(words: list[str]) -> dict[str, str | None]:
         if not NAME.fullmatch(key) or not VALUE.fullmatch(value):
             raise UsageError(
                 f"{word!r} is no label",
-                remedy="a key is like app or example.com/app, a value has letters, digits, - _ . and at most 63 characters",
+                remedy="a key is like app or example.com/app; a value has letters, digits, - _ . (at most 63)",
             )
         wanted[key] = value if equals else None
     if not wanted:

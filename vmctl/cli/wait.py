@@ -101,7 +101,8 @@ def _keys(
 
 
 def _wait(session: Session, keys: Sequence[Key], target: Goal, timeout_s: float) -> list[Key]:
-    """Print objects as they arrive; what is left when the time is over. Does the work itself where no engine is alive."""
+    """Print objects as they arrive; what is left when the time is over. Does the work itself where no engine is
+    alive."""
     left = _follow(session.store, keys, target, 0.0)
     if not left or timeout_s == 0:
         return left

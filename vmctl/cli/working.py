@@ -1,4 +1,6 @@
-"""What verbs that change the host share: taking the engine's lock, working until nothing is left, telling how it ended."""
+"""What verbs that change the host share: taking the engine's lock, working until nothing is left, telling how it
+ended.
+"""
 
 from __future__ import annotations
 
@@ -63,8 +65,9 @@ def report(result: engine.Result, goal: Iterable[Key], working: engine.Session, 
     if result.failed and not result.timed_out:
         return SOME_FAILED
     if wait and result.timed_out and result.unreached:
+        count = "1 object is" if len(result.unreached) == 1 else f"{len(result.unreached)} objects are"
         raise TimedOut(
-            f"{len(result.unreached)} object{'s are' if len(result.unreached) > 1 else ' is'} not where the manifests ask yet",
+            f"{count} not where the manifests ask yet",
             remedy="run the command again to go on waiting",
         )
     return 0

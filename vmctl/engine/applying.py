@@ -29,7 +29,9 @@ class Applied:
 
 
 def judge(loaded: Loaded, *, keep_going: bool = False) -> tuple[Manifest, ...]:
-    """The manifests that may be applied. Raises ManifestError with every problem, unless the good ones are to go on without the bad."""
+    """The manifests that may be applied. Raises ManifestError with every problem, unless the good ones are to go on
+    without the bad.
+    """
     problems = [
         *loaded.problems,
         *loaded.not_acting,
@@ -92,7 +94,9 @@ def changed(ledger: Ledger, manifests: Iterable[Manifest]) -> list[Manifest]:
 def store_all(
     store: Store, ledger: Ledger, manifests: Sequence[Manifest], *, source: str = "", take_over: bool = False
 ) -> list[Applied]:
-    """Write the manifests in one transaction, in the order of their dependencies. Raises ChangeRefused on a conflict of owners."""
+    """Write the manifests in one transaction, in the order of their dependencies. Raises ChangeRefused on a conflict of
+    owners.
+    """
     if not changed(ledger, manifests) and _owned(store, manifests, source):
         return [Applied(item.key, "unchanged") for item in _in_order(manifests)]
     from vmctl.planning.graph import order
@@ -102,7 +106,7 @@ def store_all(
     with store.batch():
         for key in order({item.key: item.document for item in manifests}):
             manifest = by_key[key]
-            stored, done = store.apply(
+            _, done = store.apply(
                 key, manifest.document, source=source, file=manifest.file, line=manifest.line, take_over=take_over
             )
             applied.append(Applied(key, done))

@@ -1,4 +1,6 @@
-"""What is there without being declared: the node, the classes host and generic, the storage class local, the snapshot class layers."""
+"""What is there without being declared: the node, the classes host and generic, the storage class local, the
+snapshot class layers.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ PROVISIONER = "vmctl.dev/directory"
 
 
 def ensure(store: Store, host: Host, state_dir: str) -> None:
-    """Make the built-in objects that are missing; what a user changed of them stays. The node's status is the host's."""
+    """Make the built-in objects that are missing; what a user changed of them stays. The node's status is the
+    host's.
+    """
     for key, document in documents(host, state_dir):
         if store.get(key) is None:
             store.create(key, document)

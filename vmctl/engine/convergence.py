@@ -1,4 +1,6 @@
-"""The queue of names and the threads that run passes over them: no name is in two hands, merged requests are one pass."""
+"""The queue of names and the threads that run passes over them: no name is in two hands, merged requests are one
+pass.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +59,9 @@ class Convergence:
     def run(self, done: Callable[[], bool], *, watched: Iterable[Key] = (), stay: bool = False) -> None:
         """Run passes until nothing is left to do now; with `stay`, go on until `done()`.
 
-        Somebody who stays also does what is to be looked at later, and looks at `watched` now and then: what changes in a
-        guest tells nobody. Raises what a pass raises that is not a failure of its object (a bug), after the others have ended.
+        Somebody who stays also does what is to be looked at later, and looks at `watched` now and then: what changes in
+        a guest tells nobody. Raises what a pass raises that is not a failure of its object (a bug), after the others
+        have ended.
         """
         watched = list(watched)
         look_at = self._clock.now() + WATCH_S
@@ -102,7 +105,7 @@ class Convergence:
         outcome: Outcome | None = None
         try:
             outcome = self._run(key)
-        except BaseException as error:  # noqa: BLE001  # re-raised in the thread that waits
+        except BaseException as error:  # re-raised in the thread that waits
             self._crash = self._crash or error
         with self._wake:
             self._busy.discard(key)

@@ -1,4 +1,6 @@
-"""Carry steps out: a journal entry before each effect, its record after it. Every step may be done twice without harm."""
+"""Carry steps out: a journal entry before each effect, its record after it. Every step may be done twice without
+harm.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +145,8 @@ class Executor:
             try:
                 self.driver.forget_lease(network, address, mac)
             except (NotFound, Unsupported) as error:
-                # no network, or no way to it from here: a lease ends by itself before its address goes to another machine
+                # no network, or no way to it from here: a lease ends by itself before its address goes to another
+                # machine
                 log.info("%s", error.message)
 
         if isinstance(step, steps.ReserveAddress):

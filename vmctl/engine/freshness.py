@@ -1,4 +1,6 @@
-"""How old is what the store says? Without an engine at work nobody keeps it; the power of machines is asked for at once."""
+"""How old is what the store says? Without an engine at work nobody keeps it; the power of machines is asked for at
+once.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ Document = dict[str, Any]
 
 
 def corrected(machines: Iterable[Document], settings: Settings) -> tuple[list[Document], str, bool]:
-    """The machines with the phase that libvirt shows now; what kept it from answering; whether an engine keeps the rest."""
+    """The machines with the phase that libvirt shows now; what kept it from answering; whether an engine keeps the
+    rest.
+    """
     from vmctl.state.lock import holder
 
     machines = list(machines)

@@ -35,10 +35,16 @@ def as_object(stored: Stored) -> Object:
 Changed: TypeAlias = "Callable[[Key, tuple[Key, ...]], None]"
 
 
-class Ledger:
-    """All objects by key. `changed` is told the key of whatever others may be waiting for, and who else is concerned."""
+def nobody_waits(key: Key, also: tuple[Key, ...]) -> None:
+    """The listener of a ledger without an engine."""
 
-    def __init__(self, store: Store, changed: Changed = lambda key, also: None) -> None:
+
+class Ledger:
+    """All objects by key. `changed` is told the key of whatever others may be waiting for, and who else is
+    concerned.
+    """
+
+    def __init__(self, store: Store, changed: Changed = nobody_waits) -> None:
         self._store = store
         self._lock = threading.RLock()
         self._objects: dict[Key, Object] = {}
@@ -140,7 +146,9 @@ def _differs(old: Object, new: Object) -> bool:
 
 
 def _matters(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether a change of status can move others: phases, addresses, sizes, what a condition says; not progress and times."""
+    """Whether a change of status can move others: phases, addresses, sizes, what a condition says; not progress
+    and times.
+    """
     return _essence(old) != _essence(new)
 
 

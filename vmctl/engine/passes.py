@@ -49,7 +49,7 @@ class Passes:
     ledger: Ledger
     observer: Observer
     executor: Executor
-    seen: Callable[[Object, Object], None] = lambda before, after: None
+    seen: Callable[[Object, Object], None]
     failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
 
     def run(self, key: Key) -> Outcome:

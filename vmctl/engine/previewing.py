@@ -14,7 +14,7 @@ from vmctl.engine.executing import Executor
 from vmctl.engine.ledger import Ledger
 from vmctl.engine.observing import Observer
 from vmctl.engine.passes import Passes
-from vmctl.engine.session import boot_id, connect
+from vmctl.engine.session import boot_id, connect, nothing_seen
 from vmctl.planning import changes, goals
 from vmctl.planning.diff import diff
 from vmctl.planning.graph import order, references
@@ -131,7 +131,7 @@ def look(settings: Settings, *, clock: Clock | None = None) -> Iterator[Look]:
             ledger = Ledger(store)
             observer = Observer(store, driver, ledger, place, clock.now)
             executor = Executor(store, driver, ledger, place, clock, lambda: True)
-            yield Look(store, driver, ledger, Passes(store, ledger, observer, executor))
+            yield Look(store, driver, ledger, Passes(store, ledger, observer, executor, nothing_seen))
         finally:
             driver.close()
 

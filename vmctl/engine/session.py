@@ -36,6 +36,10 @@ def nothing_seen(before: Object, after: Object) -> None:
     """The observer of a caller that wants no progress."""
 
 
+def nobody_told(holder: str) -> None:
+    """The listener of a caller that waits in silence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """How a convergence ended: what failed, what is not where its spec asks, and whether time ran out."""
@@ -82,7 +86,8 @@ class Session:
     ) -> Result:
         """Run passes over `keys` and over all that they move, until nothing is left to do now.
 
-        With `goal`, go on until those objects are where their spec asks; with `until`, until it says so; both end at `timeout_s`.
+        With `goal`, go on until those objects are where their spec asks; with `until`, until it says so; both end at
+        `timeout_s`.
         """
         from vmctl.engine.convergence import Convergence  # what only a pass needs costs 0.2 s to import
 
@@ -107,7 +112,7 @@ class Session:
             raise
         finally:
             convergence.drain()
-        self._tidy(passes)
+        self._tidy()
         self._settle(convergence.outcomes)
         return self._result(convergence.outcomes, goal, late=late)
 
@@ -143,10 +148,10 @@ class Session:
         built_in.ensure(self.store, host, self.place.state_dir)
         return self.ledger.refresh()
 
-    def _tidy(self, passes: Passes) -> None:
+    def _tidy(self) -> None:
         from vmctl.engine import tidying
 
-        tidying.tidy(self.store, self.ledger, passes.observer.place)
+        tidying.tidy(self.store, self.ledger)
 
     def _settle(self, outcomes: dict[Key, Outcome]) -> None:
         """Mark what is at rest, as it is now, so that the next apply can pass over it."""
@@ -179,12 +184,13 @@ def session(
     settings: Settings,
     *,
     clock: Clock | None = None,
-    waiting: Callable[[str], None] = lambda holder: None,
+    waiting: Callable[[str], None] = nobody_told,
     timeout_s: float | None = None,
 ) -> Iterator[Session]:
     """Take the engine's lock, connect, and give back an engine; everything is closed at the end.
 
-    While somebody else is at work, `waiting` is told who, and the lock is taken when it falls free; TimedOut after `timeout_s`.
+    While somebody else is at work, `waiting` is told who, and the lock is taken when it falls free; TimedOut after
+    `timeout_s`.
     """
     clock = clock or SystemClock()
     directory = Path(settings.state_dir)

@@ -1,7 +1,8 @@
-"""Has anything moved since nothing was left to do? One cheap digest per object, without models, graph or parsed documents.
+"""Has anything moved since nothing was left to do? One cheap digest per object, without models, graph or parsed
+documents.
 
-An object is skipped only while its own version, the versions of all it refers to, its files, libvirt's own text of both its
-definitions, and the boot of the host are those of the pass that found nothing to do.
+An object is skipped only while its own version, the versions of all it refers to, its files, libvirt's own text of both
+its definitions, and the boot of the host are those of the pass that found nothing to do.
 """
 
 from __future__ import annotations

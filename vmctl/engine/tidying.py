@@ -10,14 +10,15 @@ from vmctl.storage import layers
 
 if TYPE_CHECKING:
     from vmctl.engine.ledger import Ledger
-    from vmctl.planning.plans import Place
     from vmctl.state.store import Store
 
 log = logging.getLogger(__name__)
 
 
-def tidy(store: Store, ledger: Ledger, place: Place) -> None:
-    """Remove image layers without owner and without a layer above, partial files without owner, and answered journal entries."""
+def tidy(store: Store, ledger: Ledger) -> None:
+    """Remove image layers without owner and without a layer above, partial files without owner, and answered journal
+    entries.
+    """
     _images(store, ledger)
     _interrupted(store, ledger)
 

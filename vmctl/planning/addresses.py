@@ -1,4 +1,6 @@
-"""The rules of VirtualMachineIPAddress and its Lease: an address is leased once, bound, attached while a machine has it."""
+"""The rules of VirtualMachineIPAddress and its Lease: an address is leased once, bound, attached while a machine has
+it.
+"""
 
 from __future__ import annotations
 

@@ -24,14 +24,16 @@ def objections(
     room = int(host.memory_kib * 1024 * place.overcommit_memory)
     if memory + memory_bytes > room:
         yield (
-            f"the host has {shown_quantity(room)} of memory for machines and {shown_quantity(max(0, room - memory))} of it is free; "
+            f"the host has {shown_quantity(room)} of memory for machines and "
+            f"{shown_quantity(max(0, room - memory))} of it is free; "
             f"{machine.key.name} asks for {shown_quantity(memory_bytes)}"
         )
     cpu = sum(promised_millicores(other) for other in others)
     cores = int(host.cpus * 1000 * place.overcommit_cpu)
     if cpu + millicores > cores:
         yield (
-            f"the host has {host.cpus} CPUs and {max(0, cores - cpu) / 1000:g} of them are not promised to others; {machine.key.name} is to be "
+            f"the host has {host.cpus} CPUs and {max(0, cores - cpu) / 1000:g} of them are not promised to "
+            f"others; {machine.key.name} is to be "
             f"guaranteed {millicores / 1000:g}; lower cpu.coreFraction or cpu.cores"
         )
 

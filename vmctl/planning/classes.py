@@ -57,7 +57,8 @@ def _unsuitable(item: Object, node: Object | None, host: Host) -> str:
     if selector and not placement.matches(selector, node.labels if node else {}):
         return f"the nodeSelector does not match the labels of {host.name}"
     if cpu["type"] == "Model" and cpu["model"] not in host.models:
-        return f"this host cannot give a guest the CPU model {cpu['model']}; it can: {', '.join(sorted(host.models)[:8]) or 'none'} …"
+        known = ", ".join(sorted(host.models)[:8]) or "none"
+        return f"this host cannot give a guest the CPU model {cpu['model']}; it can: {known} …"
     missing = sorted(set(cpu.get("features") or ()) - host.features) if cpu["type"] == "Features" else []
     if missing:
         return f"this host cannot give a guest the CPU feature{'s' if len(missing) > 1 else ''} {', '.join(missing)}"

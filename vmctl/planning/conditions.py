@@ -1,4 +1,6 @@
-"""Conditions of a status: how they are written, and what a sane status is (`check`, run after every pass in every test)."""
+"""Conditions of a status: how they are written, and what a sane status is (`check`, run after every pass in every
+test).
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def seconds(text: str) -> float:
 def written(
     conditions: Iterable[Condition], before: Mapping[str, Any], generation: int, now: float
 ) -> list[dict[str, Any]]:
-    """The list for a status: transition times move only with the status, observed generations always, the order is the planner's."""
+    """The list for a status: transition times move only with the status, observed generations always, the order is the
+    planner's.
+    """
     known = {item["type"]: item for item in before.get("conditions") or ()}
     result: list[dict[str, Any]] = []
     for item in conditions:

@@ -1,4 +1,6 @@
-"""What a machine needs before it can start: its class, its devices, its seed, its address; each a condition and a part."""
+"""What a machine needs before it can start: its class, its devices, its seed, its address; each a condition and a
+part.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What tells two specs apart, found by walking declarations rather than dictionaries.
 
-Lists of groups are compared by the identity of their items, never by index. Order is that of the declarations.
-Total: an observed machine may lack any field and hold any value, also ones that no manifest could.
+Lists of groups are compared by the identity of their items, never by index. Order is that of the declarations. Total:
+an observed machine may lack any field and hold any value, also ones that no manifest could.
 """
 
 from __future__ import annotations

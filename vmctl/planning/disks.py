@@ -1,4 +1,6 @@
-"""The rules of VirtualDisk: blank, on top of an image, or from HTTP; grown, never shrunk; held by one machine at a time."""
+"""The rules of VirtualDisk: blank, on top of an image, or from HTTP; grown, never shrunk; held by one machine at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
     from vmctl.planning.objects import Object, Objects
     from vmctl.resources.keys import Key
 
-TOO_SMALL = "persistentVolumeClaim.size {size} is smaller than the image, which unpacks to {unpacked}; ask for at least that, or leave size out"
+TOO_SMALL = (
+    "persistentVolumeClaim.size {size} is smaller than the image, which unpacks to {unpacked}; "
+    "ask for at least that, or leave size out"
+)
 
 
 def wanted_bytes(item: Object) -> int | None:
@@ -94,7 +99,10 @@ def _make(world: World, home: Home) -> Plan:
     if failure is not None and failure.retry_at is None and failure.generation == item.generation:
         return _failed(world, [source, classed], failure.sentence, extra)
     if home.waits_for_consumer and not any(machines_using(item, world.objects)):
-        message = f"storage class {home.name} makes disks when the first machine wants them; no machine refers to {item.key.name} yet"
+        message = (
+            f"storage class {home.name} makes disks when the first machine wants them; "
+            f"no machine refers to {item.key.name} yet"
+        )
         return Plan(
             _status(
                 world,
@@ -146,7 +154,10 @@ def _creation(world: World, home: Home) -> tuple[Step, ...] | str:
     if image is None:
         return f"{parent.key.short} has no data"
     if image.cdrom:
-        return f"{parent.key.short} is an ISO image: a disk cannot be made from one; put the image itself into blockDeviceRefs"
+        return (
+            f"{parent.key.short} is an ISO image: a disk cannot be made from one; "
+            "put the image itself into blockDeviceRefs"
+        )
     if size is not None and size < image.size_bytes:
         return TOO_SMALL.format(size=spec["persistentVolumeClaim"]["size"], unpacked=shown_quantity(image.size_bytes))
     copy: tuple[Step, ...] = ()

@@ -1,7 +1,7 @@
 """Who depends on whom: image → disk → machine, and everything else that an object's manifest names.
 
-`references` needs no models, so that an apply that finds nothing changed stays quick; the graph itself (networkx) is built only
-where an order or a cycle is asked for.
+`references` needs no models, so that an apply that finds nothing changed stays quick; the graph itself (networkx) is
+built only where an order or a cycle is asked for.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def _machine(key: Key, spec: Mapping[str, Any]) -> Iterator[Key]:
 
 
 def interested(key: Key, objects: Iterable[Object]) -> Iterator[Key]:
-    """Whose pass may come out differently when `key` changes: those that name it, those it names, and machines that wait."""
+    """Whose pass may come out differently when `key` changes: those that name it, those it names, and machines
+    that wait.
+    """
     for item in objects:
         if item.key == key:
             yield from references(item.key, item.document)
@@ -68,7 +70,9 @@ def interested(key: Key, objects: Iterable[Object]) -> Iterator[Key]:
 
 
 def _waits_for(item: Object, key: Key) -> bool:
-    """Machines wait for each other (a disk, memory, neighbours) and for their address; classes for labels of the node."""
+    """Machines wait for each other (a disk, memory, neighbours) and for their address; classes for labels of the
+    node.
+    """
     if item.key.kind == "VirtualMachine":
         waiting = item.status.get("phase") in ("Pending", "Starting")
         owned = key.kind == "VirtualMachineIPAddress" and key.namespace == item.key.namespace
@@ -81,7 +85,9 @@ def _waits_for(item: Object, key: Key) -> bool:
 
 
 def order(documents: Mapping[Key, Mapping[str, Any]]) -> list[Key]:
-    """Dependencies first, and among independents the order of kinds and the order given. Raises GraphError for a circle."""
+    """Dependencies first, and among independents the order of kinds and the order given. Raises GraphError for a
+    circle.
+    """
     import networkx as nx
 
     place = {key: (registry.BY_NAME[key.kind].priority, index) for index, key in enumerate(documents)}

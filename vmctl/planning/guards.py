@@ -1,10 +1,17 @@
-"""Changes that are refused before anything happens: what is frozen, what would shrink, what would move data."""
+"""Changes that are refused before anything happens: what is frozen, what would shrink, what would move data.
+
+The policies of the fields decide; what they cannot know is how large a disk has become that never named a size.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from vmctl.planning.changes import judge
+from vmctl.planning.diff import diff
+from vmctl.resources.policies import Effect, Facts, dotted
 from vmctl.resources.units import quantity_bytes
 
 if TYPE_CHECKING:
@@ -12,69 +19,43 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 Refusal = tuple[str, str]  # dotted path of the field, and why
-MADE = {
-    "VirtualDisk": ("Ready", "Resizing", "PVCLost"),
-    "VirtualImage": ("Ready", "ImageLost"),
-    "ClusterVirtualImage": ("Ready", "ImageLost"),
-}
+MADE = frozenset({"Ready", "Resizing", "PVCLost", "ImageLost"})  # images and disks that have their content
 
 
 def refusals(old: Object, new: Json) -> Iterator[Refusal]:
     """Why an object may not become what the document says; nothing when it may."""
-    before, after = old.document.get("spec") or {}, new.get("spec") or {}
-    if before == after and old.key.kind != "StorageClass":
+    if old.document == new:
         return
     if old.terminating:
-        yield "spec", f"{old.key.short} is being deleted; wait until it is gone, then apply again"
+        yield "metadata.name", f"{old.key.short} is being deleted; wait until it is gone, then apply again"
         return
-    match old.key.kind:
-        case "VirtualImage" | "ClusterVirtualImage":
-            yield from _image(old, before, after)
-        case "VirtualDisk":
-            yield from _disk(old, before, after)
-        case "VirtualMachineClass":
-            if before.get("cpu") != after.get("cpu"):
-                yield "spec.cpu", "the CPU of a class never changes; make a new class and move machines to it"
-        case "StorageClass":
-            if old.document.get("parameters") != new.get("parameters"):
-                yield "parameters", "what lies in a storage class stays where it is; make a new class"
-        case _:
-            return
+    document = _where_it_lies(old, new)
+    before, after = old.model, replace(old, document=document).model
+    facts = Facts(hash_key=b"guard", settled=old.phase in MADE)
+    for change in diff(before, after):
+        verdict = judge(change, facts).verdict
+        if verdict.effect is Effect.REFUSE and old.key.kind != "VirtualMachine":  # a machine's are judged by what runs
+            yield dotted(change.path), verdict.reason
+    yield from _shrink(old, new)
 
 
-def _image(old: Object, before: Json, after: Json) -> Iterator[Refusal]:
-    if old.phase not in MADE[old.key.kind]:
+def _where_it_lies(old: Object, new: Json) -> Json:
+    """The document, naming the class that was chosen for the object where it names none or that very one."""
+    claim = (new.get("spec") or {}).get("persistentVolumeClaim")
+    chosen = old.status.get("storageClassName")
+    before = (old.document.get("spec") or {}).get("persistentVolumeClaim") or {}
+    if not claim or not chosen or claim.get("storageClassName") != chosen or "storageClassName" in before:
+        return new
+    kept = {name: value for name, value in claim.items() if name != "storageClassName"}
+    return {**new, "spec": {**new["spec"], "persistentVolumeClaim": kept}}
+
+
+def _shrink(old: Object, new: Json) -> Iterator[Refusal]:
+    if old.key.kind != "VirtualDisk" or old.phase not in MADE:
         return
-    for name in ("dataSource", "persistentVolumeClaim"):
-        if before.get(name) != after.get(name):
-            yield (
-                f"spec.{name}",
-                f"an image is frozen once it is {old.phase}; delete it and apply again, or give the new image another name",
-            )
-
-
-def _disk(old: Object, before: Json, after: Json) -> Iterator[Refusal]:
-    if old.phase not in MADE["VirtualDisk"]:
-        return
-    if before.get("dataSource") != after.get("dataSource"):
-        yield (
-            "spec.dataSource",
-            f"the disk is {old.phase}: its data came from the old source and is kept; give the new disk another name",
-        )
-    was, now = before.get("persistentVolumeClaim") or {}, after.get("persistentVolumeClaim") or {}
-    if now.get("storageClassName") not in (None, was.get("storageClassName"), old.status.get("storageClassName")):
-        yield (
-            "spec.persistentVolumeClaim.storageClassName",
-            "the data of a disk stays in its storage class; make a new disk there",
-        )
+    was = (old.document["spec"].get("persistentVolumeClaim") or {}).get("size")
+    size = (new["spec"].get("persistentVolumeClaim") or {}).get("size")
     has = old.status.get("capacity")
-    if now.get("size") is not None and has and quantity_bytes(now["size"]) < quantity_bytes(has):
-        yield (
-            "spec.persistentVolumeClaim.size",
-            f"a disk never shrinks: it has {has}, and the guest's data would be cut off at {now['size']}",
-        )
-    elif was.get("size") is not None and now.get("size") is None:
-        yield (
-            "spec.persistentVolumeClaim.size",
-            f"the size of a disk that was made cannot be left out again; it has {has}",
-        )
+    if size is not None and was is None and has and quantity_bytes(size) < quantity_bytes(has):
+        path = "spec.persistentVolumeClaim.size"
+        yield path, f"a disk never shrinks: it has {has}, and the guest's data would be cut off at {size}"

@@ -1,7 +1,8 @@
 """The virtual hardware of one machine as a value: what planning wants, what hypervisor renders, and what it reads back.
 
 `hypervisor` turns it into a domain document and back; for every Hardware h that planning makes, parse(render(h)) == h.
-Scalar fields of the spec travel in `texts`, by the address their declaration names, so that a new one touches no code here.
+Scalar fields of the spec travel in `texts`, by the address their declaration names, so that a new one touches no code
+here.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ class Cpu:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A block device, known by `alias` only: `ua-spec-vd-NAME`, `ua-spec-vi-NAME`, `ua-spec-cvi-NAME`, `ua-vmbda-NAME`, `ua-seed`.
+    """A block device, known by `alias` only: `ua-spec-vd-NAME`, `ua-spec-vi-NAME`, `ua-spec-cvi-NAME`, `ua-vmbda-
+    NAME`, `ua-seed`.
 
-    `source` is an absolute path. `boot` counts from 1. `target` (sda, vdb) is the driver's choice and stays what it was.
+    `source` is an absolute path. `boot` counts from 1. `target` (sda, vdb) is the driver's choice and stays what it
+    was.
     """
 
     alias: str
@@ -68,8 +71,9 @@ class Nic:
 class Hardware:
     """A whole machine. `uid` is the domain's uuid and the object's metadata.uid; `domain` is the domain's name.
 
-    `texts` maps addresses to text: `metadata:ADDRESS` is kept in our metadata and nowhere else, `domain:./XPATH[/@ATTRIBUTE]` is
-    written into and read from that place of the document. `nonce` changes with every start that we make.
+    `texts` maps addresses to text: `metadata:ADDRESS` is kept in our metadata and nowhere else,
+    `domain:./XPATH[/@ATTRIBUTE]` is written into and read from that place of the document. `nonce` changes with every
+    start that we make.
     """
 
     uid: str

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 def layer_id(uid: str, *inputs: Any) -> str:
-    """The id of a layer follows from whose it is and what goes into it, so that a repeated attempt finds what it left."""
+    """The id of a layer follows from whose it is and what goes into it, so that a repeated attempt finds what it
+    left.
+    """
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
     return str(uuid.uuid5(uuid.UUID(uid), digest))
 

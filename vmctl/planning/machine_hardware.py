@@ -1,7 +1,9 @@
-"""A machine's spec as virtual hardware, and virtual hardware back as a spec: the two directions that diff and plan rest on.
+"""A machine's spec as virtual hardware, and virtual hardware back as a spec: the two directions that diff and plan rest
+on.
 
-What a domain document does not show (class name, grace period, seed inputs …) travels in it as one record of the spec, secrets sealed
-by a keyed hash, because every local user of libvirt can read metadata. What the document does show is read from the document.
+What a domain document does not show (class name, grace period, seed inputs …) travels in it as one record of the spec,
+secrets sealed by a keyed hash, because every local user of libvirt can read metadata. What the document does show is
+read from the document.
 """
 
 from __future__ import annotations
@@ -169,7 +171,9 @@ def _disks(spec: VirtualMachineSpec, parts: Parts) -> tuple[Disk, ...]:
 
 
 def texts(spec: VirtualMachineSpec, hash_key: bytes) -> Mapping[str, str]:
-    """Every field that leaves the store, by address: on its own where it names a place, in the sealed record otherwise."""
+    """Every field that leaves the store, by address: on its own where it names a place, in the sealed record
+    otherwise.
+    """
     shown = as_yaml(sealed(spec, hash_key))
     values = shown if isinstance(shown, dict) else {}
     found: dict[str, str] = {}

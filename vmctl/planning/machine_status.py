@@ -45,8 +45,8 @@ def status(world: World, spec: VirtualMachineSpec, needs: Dependencies, picture:
         *_running(world, picture),
         _migratable(),
         *_agent(world, picture),
-        *_configuration(world, picture),
-        *_firmware(world),
+        *_configuration(picture),
+        *_firmware(),
     ]
     result: dict[str, Any] = {
         "phase": picture.phase,
@@ -114,7 +114,7 @@ def _agent(world: World, picture: Picture) -> list[Condition]:
     ]
 
 
-def _configuration(world: World, picture: Picture) -> list[Condition]:
+def _configuration(picture: Picture) -> list[Condition]:
     if picture.phase in (*RESTING, "Terminating"):
         return []
     found = []
@@ -127,7 +127,7 @@ def _configuration(world: World, picture: Picture) -> list[Condition]:
     return found
 
 
-def _firmware(world: World) -> list[Condition]:
+def _firmware() -> list[Condition]:
     return [Condition("FirmwareUpToDate", "True", "FirmwareUpToDate")]
 
 

@@ -1,4 +1,6 @@
-"""The rules of VirtualMachine: what it needs, whether it is to be on, what differs from what runs, and what comes next."""
+"""The rules of VirtualMachine: what it needs, whether it is to be on, what differs from what runs, and what comes
+next.
+"""
 
 from __future__ import annotations
 
@@ -61,10 +63,13 @@ def plan(world: World, mac: str) -> Plan:
     difference = compare(world, spec, wanted)
     if world.foreign:
         message = (
-            f"libvirt already has a domain named {domain_name(world.object.key)} that is not this machine (uuid {world.foreign}); "
+            f"libvirt already has a domain named {domain_name(world.object.key)} that is not this machine (uuid "
+            f"{world.foreign}); "
             "it is left alone: rename the machine, or remove that domain"
         )
-        return _resting(world, spec, needs, "Pending", Condition("Running", "False", "InternalVirtualMachineError", message))
+        return _resting(
+            world, spec, needs, "Pending", Condition("Running", "False", "InternalVirtualMachineError", message)
+        )
     if world.domain is not None and world.domain.power != "off":
         return _on(world, spec, needs, wanted, difference)
     asked = wish(spec.run_policy, world.domain, noted(world.notes), world.place.boot_id)
@@ -150,7 +155,9 @@ def _on(world: World, spec: VirtualMachineSpec, needs: Dependencies, wanted: Har
 def _off(
     world: World, spec: VirtualMachineSpec, needs: Dependencies, wanted: Hardware, difference: Difference, asked: Wish
 ) -> Plan:
-    """A machine that is to stay off: its definition is kept as wanted, so that nobody's `virsh start` boots an old one."""
+    """A machine that is to stay off: its definition is kept as wanted, so that nobody's `virsh start` boots an
+    old one.
+    """
     status = machine_status.status(
         world,
         spec,
@@ -271,7 +278,8 @@ def _io_trouble(world: World) -> Condition | None:
             "Running",
             "False",
             "InternalVirtualMachineError",
-            "QEMU paused the machine because the host could not read or write its disk: most likely the file system with its "
+            "QEMU paused the machine because the host could not read or write its disk: most likely the file "
+            "system with its "
             "storage class is full; free space there and run `virsh resume` on it: nothing was lost",
         )
     return None
@@ -286,12 +294,14 @@ def boot_trouble(world: World, spec: VirtualMachineSpec) -> str:
         return ""
     if "Access Denied" in said or "Security Violation" in said:
         return (
-            f"the firmware ({spec.bootloader}) refused the boot loader because it is not signed by a key that it trusts; "
+            f"the firmware ({spec.bootloader}) refused the boot loader because it is not signed by a key that "
+            f"it trusts; "
             "use a signed guest, or bootloader EFI"
         )
     first = spec.block_device_refs[0]
     return (
-        f"the firmware ({spec.bootloader}) found no bootable device; the first of blockDeviceRefs is {first.kind} {first.name}: "
+        f"the firmware ({spec.bootloader}) found no bootable device; the first of blockDeviceRefs is "
+        f"{first.kind} {first.name}: "
         "check that it holds an installed system for this bootloader"
     )
 

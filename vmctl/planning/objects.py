@@ -1,4 +1,6 @@
-"""Objects as planning sees them: immutable, found by key, by owner and by who refers to them. A value; nothing is fetched here."""
+"""Objects as planning sees them: immutable, found by key, by owner and by who refers to them. A value; nothing is
+fetched here.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,16 @@ class Object:
 
     @cached_property
     def model(self) -> Resource:
-        """The typed manifest, parsed once. The store holds only what was validated, so this does not fail on user input."""
+        """The typed manifest, parsed once. The store holds only what was validated, so this does not fail on user
+        input.
+        """
         return registry.BY_NAME[self.key.kind].model().model_validate(self.document)
 
     def typed(self, kind: type[ModelT]) -> ModelT:
-        """The manifest as the model of its kind, which the caller knows."""
-        return cast("ModelT", self.model)
+        """The manifest as the model of its kind, which the caller knows. Raises TypeError for another."""
+        if not isinstance(self.model, kind):
+            raise TypeError(f"{self.key.short} is no {kind.__name__}")
+        return self.model
 
     @property
     def metadata(self) -> Json:

@@ -39,7 +39,9 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One domain of ours in a listing. `fingerprint` digests the live and the inactive document (libvirt's own text) and the state."""
+    """One domain of ours in a listing. `fingerprint` digests the live and the inactive document (libvirt's own text)
+    and the state.
+    """
 
     uid: str
     domain: str
@@ -69,7 +71,9 @@ class Domain:
 @dataclass(frozen=True, slots=True)
 class Guest:
     """What the guest agent says. `os` has the agent's own keys in camelCase (id, name, prettyName, version, versionId,
-    kernelRelease, kernelVersion, machine); `addresses` maps MAC (lower case) to its IPv4 and IPv6 addresses, loopback left out."""
+    kernelRelease, kernelVersion, machine); `addresses` maps MAC (lower case) to its IPv4 and IPv6 addresses, loopback
+    left out.
+    """
 
     os: Mapping[str, str]
     hostname: str = ""
@@ -78,7 +82,9 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class NatNetwork:
-    """A managed NAT network. `directory` holds `hosts/` (dhcp-hostsdir) and `names/` (hostsdir), written by vmctl.network."""
+    """A managed NAT network. `directory` holds `hosts/` (dhcp-hostsdir) and `names/` (hostsdir), written by
+    vmctl.network.
+    """
 
     name: str
     uuid: str

@@ -1,6 +1,7 @@
 """Placement on a host that is the only one: what is required is evaluated against it, what is preferred has no meaning.
 
-Labels of the host are those of its Node. The sentences say which term is not met, so that a label or the term can be changed.
+Labels of the host are those of its Node. The sentences say which term is not met, so that a label or the term can be
+changed.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def _neighbours(affinity: Json, machine: Object, objects: Objects, *, wanted: bo
         if wanted and not others and not itself:  # the first of a group that wants to be together may start
             yield f"affinity requires a running machine with {_selector(selector)}, and there is none here"
         if not wanted and others:
-            yield f"anti-affinity keeps it away from {', '.join(sorted(others))}, which run here ({_selector(selector)})"
+            names = ", ".join(sorted(others))
+            yield f"anti-affinity keeps it away from {names}, which run here ({_selector(selector)})"
 
 
 def matches(selector: Json, labels: Mapping[str, str]) -> bool:

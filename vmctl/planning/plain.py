@@ -1,4 +1,6 @@
-"""Kinds that only hold what they say: secrets, namespaces, storage classes, the node, settings. They are there, or they go."""
+"""Kinds that only hold what they say: secrets, namespaces, storage classes, the node, settings. They are there, or they
+go.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ Needs = Literal["nothing", "others", "time", "user"]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last thing that went wrong with an object: its condition reason, its words, and when it is tried again (None: never)."""
+    """The last thing that went wrong with an object: its condition reason, its words, and when it is tried again (None:
+    never).
+    """
 
     reason: str
     message: str
@@ -113,7 +115,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is (status), what comes next (steps, in this order), what the user is told (notes), when to look again (epoch seconds)."""
+    """What is (status), what comes next (steps, in this order), what the user is told (notes), when to look again
+    (epoch seconds).
+    """
 
     status: Mapping[str, Any]
     steps: tuple[Step, ...] = ()

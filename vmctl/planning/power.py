@@ -1,7 +1,8 @@
 """Whether a machine is to be on: its policy, what we recorded of our own doing, and how it went off.
 
-libvirt cannot tell our shutdown from the guest's own (facts: the events and reasons are the same), so what we meant is recorded
-before we act. A machine found off counts as switched off by its guest, unless a crash reason, our record or a new boot says otherwise.
+libvirt cannot tell our shutdown from the guest's own (facts: the events and reasons are the same), so what we meant is
+recorded before we act. A machine found off counts as switched off by its guest, unless a crash reason, our record or a
+new boot says otherwise.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sizing policies of a class: which cores, memory and fractions a machine of it may have, and the default fraction.
 
-Rules: spec behaviour of VirtualMachineClass. The first policy whose range holds the number of cores is the one that counts; every
-violation is named at once.
+Rules: spec behaviour of VirtualMachineClass. The first policy whose range holds the number of cores is the one that
+counts; every violation is named at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def percent(text: str | int) -> int:
 
 
 def size(policies: list[Json], cores: int, memory_bytes: int, fraction: str | None) -> Sized:
-    """Judge a machine by the policies of its class; without policies everything is allowed and the fraction is 100 %."""
+    """Judge a machine by the policies of its class; without policies everything is allowed and the fraction is
+    100 %.
+    """
     wanted = percent(fraction) if fraction not in (None, "", "Auto") else None
     if not policies:
         return Sized(wanted or 100)
@@ -52,7 +54,11 @@ def _cores(policy: Json, cores: int) -> Iterator[str]:
     low, high, step = policy["cores"]["min"], policy["cores"]["max"], policy["cores"].get("step") or 1
     if cores != high and (cores - low) % step:
         below = low + (cores - low) // step * step
-        yield f"cpu.cores {cores} is not on the class's grid ({low}, {low + step} … {high}); the nearest are {below} and {min(below + step, high)}"
+        above = min(below + step, high)
+        yield (
+            f"cpu.cores {cores} is not on the class's grid ({low}, {low + step} … {high}); "
+            f"the nearest are {below} and {above}"
+        )
 
 
 def _fraction(policy: Json, fraction: int, *, stated: bool) -> Iterator[str]:

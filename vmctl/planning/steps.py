@@ -91,7 +91,9 @@ class GrowLayer:
 
 @dataclass(frozen=True, slots=True)
 class RemoveLayer:
-    """Delete the bytes of a layer. Only for objects whose deletion was asked for by name, and for unfinished imports."""
+    """Delete the bytes of a layer. Only for objects whose deletion was asked for by name, and for unfinished
+    imports.
+    """
 
     layer: Layer
     what: str
