@@ -18,9 +18,9 @@ import pytest
 from tests.storage.image_server import Behaviour, serving
 from vmctl.errors import StorageError, TransferInterrupted
 from vmctl.storage import layers
+from vmctl.storage.bounds import Bounds
 from vmctl.storage.importing import Imported, import_image
 from vmctl.storage.sources import HttpSource, Progress
-from vmctl.storage.unpacking import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -281,9 +281,32 @@ def test_a_bomb_is_stopped_by_its_size(store: Path) -> None:
     assert names(store) == []
 
 
-def test_a_bomb_is_stopped_by_its_ratio(store: Path) -> None:
-    with pytest.raises(StorageError, match="more than 2000 times its size"):
-        bring(store, lzma.compress(bytes(128 * MIB)), bounds=Bounds(ratio_from_bytes=64 * MIB))
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_a_bomb_is_stopped_by_how_much_data_comes_out(store: Path, pack: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(StorageError, match=r"unpacks to more than 32\.0 MiB"):
+        bring(store, pack(b"\1" * 64 * MIB), bounds=Bounds(expansion_from_bytes=32 * MIB))
+    assert names(store) == []
+
+
+def test_an_empty_disk_is_no_bomb(store: Path) -> None:
+    """Seven thousand to one, and harmless: it is all holes."""
+    imported = bring(store, lzma.compress(bytes(128 * MIB)), bounds=Bounds(expansion_from_bytes=MIB))
+    assert imported.unpacked_bytes == 128 * MIB
+    assert imported.stored_bytes < MIB
+
+
+def test_a_qcow2_whose_clusters_are_all_the_same_one_is_stopped(store: Path, tmp_path: Path) -> None:
+    """A small file that reads as two gigabytes of data: every entry of both its tables points to the same place."""
+    qcow2_with(tmp_path, "evil", "2G")
+    subprocess.run(["qemu-io", "-c", "write -P 1 0 64k", "evil"], check=True, capture_output=True, cwd=tmp_path)
+    content = bytearray((tmp_path / "evil").read_bytes())
+    tables, where = struct.unpack_from(">IQ", content, 36)
+    (second,) = struct.unpack_from(">Q", content, where)
+    struct.pack_into(f">{tables}Q", content, where, *[second] * tables)
+    at = second & 0x00FFFFFFFFFFFE00
+    content[at : at + 65536] = content[at : at + 8] * 8192
+    with pytest.raises(StorageError, match=r"unpacks to more than 64\.0 MiB"):
+        bring(store, bytes(content), bounds=Bounds(expansion_from_bytes=64 * MIB))
     assert names(store) == []
 
 

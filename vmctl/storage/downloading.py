@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from vmctl.errors import StorageError, TransferInterrupted
 from vmctl.storage import transport
+from vmctl.storage.bounds import RESERVE_BYTES
 from vmctl.storage.checksums import Digests
 from vmctl.storage.commands import stopped
-from vmctl.storage.converting import RESERVE_BYTES
 from vmctl.storage.sources import Fetched
 from vmctl.storage.space import disk_full, free_bytes, writing
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from vmctl.errors import DiskFull, StorageError, TransferInterrupted
 from vmctl.storage import formats, layers, qcow2, sources
+from vmctl.storage.bounds import Bounds
 from vmctl.storage.commands import never, require
 from vmctl.storage.converting import convert
 from vmctl.storage.space import writing
-from vmctl.storage.unpacking import Bounds, unpack
+from vmctl.storage.unpacking import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +67,8 @@ def import_image(
     try:
         image, found = _open(downloaded, unpacked, source.shown, bounds, progress, cancelled)
         progress(sources.Progress("convert", 0, found.virtual_bytes))
-        convert(image, found.driver, converted, cancelled)
+        largest = bounds.data_bytes(image.stat().st_size)
+        convert(image, found.driver, converted, largest_bytes=largest, cancelled=cancelled)
         _tell(directory, layer, found, converted, fetched.average_bytes_per_s)
         layers.finish(
             converted, layers.path(directory, layer), layers.FROZEN_MODE if readonly else layers.WRITABLE_MODE

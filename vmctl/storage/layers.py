@@ -200,7 +200,7 @@ def copy_to_class(
     prepare(directory)
     unfinished = path(directory, copy, ".convert")
     try:
-        convert(path(source, layer), "qcow2", unfinished, cancelled)
+        convert(path(source, layer), "qcow2", unfinished, cancelled=cancelled)
         finish(unfinished, path(directory, copy), FROZEN_MODE if frozen else WRITABLE_MODE)
     finally:
         unfinished.unlink(missing_ok=True)

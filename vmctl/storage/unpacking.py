@@ -1,4 +1,4 @@
-"""Decompression of gz and xz files into sparse ones, with bounds: a few kilobytes can claim to be petabytes.
+"""Decompression of gz and xz files into sparse ones, within bounds.
 
 isal reads gzip twice as fast as zlib and checks its sums; xz is the standard library's, with a limit on its memory.
 """
@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import lzma
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from isal import igzip_lib
 
 from vmctl.errors import StorageError
+from vmctl.storage.bounds import RESERVE_BYTES, too_much
 from vmctl.storage.commands import stopped
-from vmctl.storage.converting import RESERVE_BYTES
 from vmctl.storage.sources import Progress
-from vmctl.storage.space import disk_full, free_bytes, shown, writing
+from vmctl.storage.space import disk_full, free_bytes, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from typing import BinaryIO
 
+    from vmctl.storage.bounds import Bounds
     from vmctl.storage.formats import Compression
 
 READ = 1 << 20
@@ -30,19 +30,6 @@ PIECE = 1 << 20
 HOLE = 64 << 10
 XZ_MEMORY_BYTES = 512 << 20
 DAMAGE = (lzma.LZMAError, cast("type[Exception]", igzip_lib.error))  # the stub takes it for an instance
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How large an image may be: its disk, its unpacked file, and how often larger that may be than the packed one.
-
-    An empty disk packs 7000 times smaller with xz, 1000 times with gz.
-    """
-
-    virtual_bytes: int = 16 << 40
-    unpacked_bytes: int = 4 << 40
-    ratio: int = 2000
-    ratio_from_bytes: int = 4 << 30  # below that a file may be nearly all zeros
 
 
 class _Decompressor(Protocol):
@@ -103,7 +90,7 @@ def _members(
             piece = member.decompress(data, PIECE)
             data = b""
             writer.write(piece)
-            _check(writer.length, source.tell(), bounds)
+            _check(writer, source.tell(), bounds)
             progress(Progress("unpack", source.tell(), size))
         data = _next_member(member.unused_data, source)
 
@@ -116,17 +103,11 @@ def _next_member(rest: bytes, source: BinaryIO) -> bytes:
     return rest if len(rest) >= READ else rest + source.read(READ)
 
 
-def _check(unpacked: int, packed: int, bounds: Bounds) -> None:
-    if unpacked > bounds.unpacked_bytes:
-        raise StorageError(
-            f"the image unpacks to more than {shown(bounds.unpacked_bytes)}",
-            remedy="it is damaged or malicious; take it from another source",
-        )
-    if unpacked > bounds.ratio_from_bytes and unpacked > packed * bounds.ratio:
-        raise StorageError(
-            f"the image unpacks to more than {bounds.ratio} times its size",
-            remedy="it is likely malicious; if it is yours, give it as qcow2",
-        )
+def _check(writer: _Sparse, packed: int, bounds: Bounds) -> None:
+    if writer.length > bounds.unpacked_bytes:
+        raise too_much(bounds.unpacked_bytes)
+    if writer.data > bounds.data_bytes(packed):
+        raise too_much(bounds.data_bytes(packed))
 
 
 class _Sparse:
@@ -138,6 +119,7 @@ class _Sparse:
         self._doing = doing
         self._room = 0
         self.length = 0
+        self.data = 0  # bytes that are not in holes
 
     def write(self, piece: bytes) -> None:
         """Append; bytes objects are compared, because comparing memoryviews goes element by element."""
@@ -157,6 +139,7 @@ class _Sparse:
         while done < len(part):
             done += os.pwrite(self._descriptor, part[done:], self.length + done)
         self._room -= len(part)
+        self.data += len(part)
 
     def close(self) -> None:
         """Set the length, so that zeros at the end count."""
