@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,8 +21,6 @@ from vmctl.cli.verbs import SUMMARIES, Verbs
 from vmctl.errors import Bug, ChangeRefused, ManifestError, Problem
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.conftest import World
 
 HEAVY = {"pydantic", "pydantic_core", "networkx", "ruamel", "rich", "asyncio", "jsonpath", "libvirt", "urllib.request"}
@@ -182,6 +181,28 @@ def test_watching_only_leaves_the_present_out(quickstart: World) -> None:
     running.communicate(timeout=60)
     assert found
     assert "/new-" in found[0]
+
+
+def test_output_that_cannot_be_written_is_told(quickstart: World) -> None:
+    quickstart.close()
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "vmctl", "get", "vm", "--state-dir", str(quickstart.directory)],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, env={**os.environ, "PYTHONUNBUFFERED": ""},
+        )  # fmt: skip
+    assert ran.returncode == 1
+    assert ran.stderr == "error: the system refuses: [Errno 28] No space left on device\n"
+
+
+def test_closed_streams_are_no_mistake(quickstart: World) -> None:
+    quickstart.close()
+    command = f"{sys.executable} -m vmctl get vm --state-dir {quickstart.directory} <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
+
+
+def test_the_version_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"vmctl {vmctl.__version__}\n"
 
 
 def test_python_dash_m_and_exit_codes(world: World) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -29,12 +31,13 @@ COMPLETION_VARIABLE = "_VMCTL_COMPLETE"
 
 def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], float] | None = None) -> int:
     """Run one command line and return its exit code. `clock` tells epoch seconds, the system's unless given."""
-    _tolerate_any_text()
+    _prepare_streams()
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments), Session(clock))
         sys.stdout.flush()
-    except BrokenPipeError:
-        return _closed_pipe()
+    except BrokenPipeError:  # the reader went away (`| head`)
+        _forget_stdout()
+        return PIPE_CLOSED
     except (KeyboardInterrupt, click.Abort):
         output.remark("interrupted")
         return INTERRUPTED
@@ -50,6 +53,10 @@ def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], float] |
     except VmctlError as error:
         output.failure(error)
         return error.exit_code
+    except OSError as error:  # a full disk, a directory without rights: said by the system, and no mistake of ours
+        _forget_stdout()
+        output.error(f"the system refuses: {error}")
+        return VmctlError.exit_code
     except Exception as error:  # the outermost frame: nothing may reach the user as a bare traceback
         return _bug(error)
     return code
@@ -81,16 +88,19 @@ def _bug(error: Exception) -> int:
     return Bug.exit_code
 
 
-def _closed_pipe() -> int:
-    """The reader went away (`| head`): say nothing, and keep the interpreter from saying it at exit."""
+def _forget_stdout() -> None:
+    """Keep the interpreter from trying once more, at exit, to write what cannot be written."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    with suppress(OSError, ValueError):  # a stdout that has no descriptor has nothing to lose either
+        os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
-    return PIPE_CLOSED
 
 
-def _tolerate_any_text() -> None:
-    """Names and messages may hold what the locale cannot write: show it escaped instead of failing."""
+def _prepare_streams() -> None:
+    """Names and messages may hold what the locale cannot write: show it escaped. A closed stream swallows all."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115  # open as long as we live
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")

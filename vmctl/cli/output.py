@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from vmctl.errors import ManifestError, Problem, VmctlError
+    from vmctl.errors import Problem, VmctlError
 
 _CONTROLS = {code: f"^{chr(code ^ 64)}" for code in (*range(32), 127)} | {
     code: f"\\x{code:02x}" for code in range(128, 160)
@@ -67,12 +67,6 @@ def failure(found: VmctlError) -> None:
     for each in problems:
         problem(each)
     error(found.message, found.remedy)
-
-
-def manifest_problems(found: ManifestError) -> None:
-    """Write every problem of bad manifests with the line it stands on."""
-    for each in found.problems:
-        problem(each)
 
 
 def problem(found: Problem) -> None:

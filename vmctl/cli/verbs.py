@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import vmctl
 from vmctl.cli import output
 from vmctl.cli.options import HELP_NAMES, global_options, namespace_parameter
 from vmctl.cli.spelling import spelled
@@ -60,6 +61,19 @@ def _help_without_verb(context: click.Context) -> None:
         output.data(context.get_help() + "\n")
 
 
+def _version_option() -> click.Option:
+    """--version, as most programs have it; `vmctl version` says more."""
+
+    def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if wanted:
+            output.line(f"vmctl {vmctl.__version__}")
+            context.exit()
+
+    return click.Option(
+        ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show, help="Print the version."
+    )
+
+
 class Verbs(click.Group):
     """The whole program: a group whose commands are imported when they are called."""
 
@@ -69,7 +83,7 @@ class Verbs(click.Group):
             callback=_help_without_verb,
             invoke_without_command=True,
             context_settings={"help_option_names": HELP_NAMES, "max_content_width": 120},
-            params=[*global_options(), namespace_parameter()],
+            params=[*global_options(), namespace_parameter(), _version_option()],
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
