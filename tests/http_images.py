@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 CHUNK = 1 << 16
@@ -34,6 +35,7 @@ class Conduct:
     length: bool = True  # say Content-Length
     cut_after_bytes: int | None = None  # close the connection after so many bytes of one answer's body
     status: HTTPStatus | None = None  # answer every request with this and no body
+    before_chunk: Callable[[int], None] | None = None  # called with the number of body bytes sent so far; may wait
     requests: list[Request] = field(default_factory=list)
 
 
@@ -113,6 +115,8 @@ def _handler(directory: Path, conduct: Conduct) -> type[BaseHTTPRequestHandler]:
             with file.open("rb") as content:
                 content.seek(start, os.SEEK_SET)
                 while chunk := content.read(CHUNK if left is None else min(CHUNK, left)):
+                    if conduct.before_chunk is not None:
+                        conduct.before_chunk(content.tell() - start - len(chunk))
                     try:
                         self.wfile.write(chunk)
                     except (BrokenPipeError, ConnectionResetError):  # the client went away first

@@ -12,6 +12,8 @@ import pytest
 
 from tests.e2e import guests
 from tests.e2e.private_host import PrivateHost
+from tests.e2e.product import Product, installation
+from tests.http_images import ImageServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +79,26 @@ def state_directory(host_directory: Path, request: pytest.FixtureRequest) -> Ite
     directory.chmod(0o711)
     yield directory
     shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def product(libvirt_host: PrivateHost, host_directory: Path) -> Iterator[Product]:
+    """An installation that the tests of one module share; the host is cleared when they are done."""
+    with installation(libvirt_host, host_directory) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def images(
+    tmp_path_factory: pytest.TempPathFactory, tiny_guest: guests.TinyGuest, generic_guest: guests.TinyGuest
+) -> Iterator[ImageServer]:
+    """All guests by HTTP: guest.qcow2, generic.qcow2 and guest.iso."""
+    directory = tmp_path_factory.mktemp("images")
+    (directory / "guest.qcow2").symlink_to(tiny_guest.disk)
+    (directory / "generic.qcow2").symlink_to(generic_guest.disk)
+    tiny_guest.write_iso(directory / "guest.iso")
+    with ImageServer(directory) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,306 @@
+"""The product as a user has it: `vmctl` as a process of its own, and the guest as it sees itself through its agent."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import libvirt
+import libvirt_qemu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.e2e.private_host import PrivateHost
+
+PROGRAM = (sys.executable, "-m", "vmctl")
+PATIENCE_S = 90.0  # only ends what would hang
+BOOT_S = "80s"
+Document = dict[str, Any]
+
+
+def eventually(happened: Callable[[], Any], what: str = "", *, every_s: float = 0.05) -> Any:
+    """What the function returns once that is true; fails when patience ends."""
+    limit = time.monotonic() + PATIENCE_S
+    while not (result := happened()):
+        if time.monotonic() >= limit:
+            raise AssertionError(f"this did not happen: {what or happened}")
+        time.sleep(every_s)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a command ended and what it said."""
+
+    command: str
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+@dataclass
+class Product:
+    """One installation: a state directory, and a libvirt host that it may share with others."""
+
+    host: PrivateHost
+    state: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    _connection: Any = None
+
+    def run(self, *arguments: str, stdin: str | None = None, code: int | None = 0) -> Answer:
+        """Run a command to its end; it must end with the exit code, None allows all."""
+        ended = subprocess.run(
+            [*PROGRAM, *arguments],
+            env=self.surroundings(),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            check=False,
+            text=True,
+            capture_output=True,
+            timeout=PATIENCE_S,
+        )
+        answer = Answer(" ".join(arguments), ended.returncode, ended.stdout, ended.stderr)
+        assert code is None or answer.code == code, f"{answer.command}: {answer.code}\n{answer.out}{answer.err}"
+        assert "Traceback" not in answer.err, answer.err
+        return answer
+
+    @contextlib.contextmanager
+    def running(self, *arguments: str, stdin: str | None = None) -> Iterator[subprocess.Popen[str]]:
+        """A command in the background; it is killed at the end of the block if it is still there."""
+        process = subprocess.Popen(
+            [*PROGRAM, *arguments],
+            env=self.surroundings(),
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            if stdin is not None:
+                assert process.stdin
+                process.stdin.write(stdin)
+                process.stdin.close()
+                process.stdin = None
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+    def surroundings(self) -> dict[str, str]:
+        """The environment of a command, without what the developer's own shell says about vmctl."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("VMCTL_")}
+        return {
+            **kept,
+            "VMCTL_LIBVIRT_URI": self.host.uri,
+            "VMCTL_STATE_DIR": str(self.state),
+            "COLUMNS": "200",
+            **self.environment,
+        }
+
+    def apply(self, *documents: Document, wait: bool = True, code: int | None = 0) -> Answer:
+        """Apply documents from standard input."""
+        options = ("--wait", f"--timeout={BOOT_S}") if wait else ()
+        return self.run("apply", "-f", "-", *options, stdin=as_stream(*documents), code=code)
+
+    def document(self, kind: str, name: str, namespace: str = "default") -> Document:
+        """One object as it is stored."""
+        found: Document = json.loads(self.run("get", kind, name, "-n", namespace, "-o", "json").out)
+        return found
+
+    def status(self, kind: str, name: str, namespace: str = "default") -> Document:
+        """The status of an object."""
+        found: Document = self.document(kind, name, namespace)["status"]
+        return found
+
+    def phase(self, kind: str, name: str, namespace: str = "default") -> str:
+        return str(self.status(kind, name, namespace).get("phase"))
+
+    def condition(self, kind: str, name: str, condition: str, namespace: str = "default") -> Document:
+        """One condition of an object; it must have it."""
+        conditions = self.status(kind, name, namespace)["conditions"]
+        found: Document = next(item for item in conditions if item["type"] == condition)
+        return found
+
+    def booted(self, name: str, namespace: str = "default") -> Guest:
+        """The machine once its agent answers, as vmctl itself sees it."""
+        self.run("wait", f"vm/{name}", "-n", namespace, "--for=condition=AgentReady", f"--timeout={BOOT_S}")
+        return self.guest(name, namespace)
+
+    def guest(self, name: str, namespace: str = "default") -> Guest:
+        return Guest(self, name if namespace == "default" else f"{namespace}.{name}")
+
+    @property
+    def libvirt(self) -> Any:
+        """A connection of the test's own, opened anew when libvirtd was restarted meanwhile."""
+        if self._connection is None or not self._connection.isAlive():
+            self._connection = libvirt.open(self.host.uri)
+        return self._connection
+
+    def domains(self) -> dict[str, Any]:
+        """Every domain of the host by name, whoever made it."""
+        return {domain.name(): domain for domain in self.libvirt.listAllDomains(0)}
+
+    def files(self) -> set[str]:
+        """What lies in the state directory beside the store, relative to it."""
+        housekeeping = ("vmctl.db", "engine.lock", "create.lock", "manifests.cache")
+        return {
+            str(path.relative_to(self.state))
+            for path in self.state.rglob("*")
+            if not path.is_dir() and not path.name.startswith(housekeeping)
+        }
+
+    def close(self) -> None:
+        """Clear the host of everything and let go of it."""
+        clear(self.libvirt)
+        self._connection.close()
+        self._connection = None
+
+
+@contextlib.contextmanager
+def installation(host: PrivateHost, below: Path) -> Iterator[Product]:
+    """An installation with an empty state directory where QEMU can reach the layers; the host is cleared at the end."""
+    state = Path(tempfile.mkdtemp(prefix="state-", dir=below))
+    state.chmod(0o711)
+    product = Product(host, state)
+    try:
+        yield product
+    finally:
+        product.close()
+        shutil.rmtree(state)
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """The inside of a running machine."""
+
+    product: Product
+    domain: str
+
+    @property
+    def live(self) -> Any:
+        return self.product.libvirt.lookupByName(self.domain)
+
+    @property
+    def pid(self) -> int:
+        """Process id of its QEMU, seen from outside the host."""
+        return self.product.host.qemu_pid(self.domain)
+
+    def sh(self, script: str, *, check: bool = True) -> str:
+        """What a shell script prints in the guest. Fails when it fails there and `check` is set."""
+        started = self._agent("guest-exec", path="/bin/sh", arg=["-c", script], **{"capture-output": True})
+        ended = eventually(lambda: self._ended(started["pid"]), f"the end of {script}")
+        out, err = (base64.b64decode(ended.get(name, "")).decode() for name in ("out-data", "err-data"))
+        assert not check or ended.get("exitcode") == 0, f"{script}: {ended}\n{out}{err}"
+        return out.strip()
+
+    def write(self, script: str) -> None:
+        """Start a script and do not wait: it may end the guest."""
+        self._agent("guest-exec", path="/bin/sh", arg=["-c", script])
+
+    def _ended(self, pid: int) -> Any:
+        status = self._agent("guest-exec-status", pid=pid)
+        return status if status["exited"] else None
+
+    def _agent(self, command: str, **arguments: Any) -> Any:
+        text = json.dumps({"execute": command, "arguments": arguments})
+        return json.loads(libvirt_qemu.qemuAgentCommand(self.live, text, 10, 0))["return"]
+
+
+def clear(connection: Any) -> None:
+    """Remove every domain and network of a host."""
+    flags = (
+        libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_TPM
+    )
+    for domain in connection.listAllDomains(0):
+        persistent = domain.isPersistent()
+        if domain.isActive():
+            domain.destroy()
+        if persistent:
+            domain.undefineFlags(flags)
+    for network in connection.listAllNetworks(0):
+        persistent = network.isPersistent()
+        if network.isActive():
+            network.destroy()
+        if persistent:
+            network.undefine()
+
+
+def as_stream(*documents: Document) -> str:
+    """Documents as one stream of YAML."""
+    return "\n---\n".join(json.dumps(document) for document in documents)
+
+
+def manifest(kind: str, name: str, spec: Document, *, namespace: str = "default", **metadata: Any) -> Document:
+    """A document of our group; metadata beside the name as keywords."""
+    where = {"namespace": namespace} if namespace != "default" else {}
+    return {
+        "apiVersion": "virtualization.deckhouse.io/v1alpha2",
+        "kind": kind,
+        "metadata": {"name": name, **where, **metadata},
+        "spec": spec,
+    }
+
+
+def image(name: str, url: str, *, kind: str = "VirtualImage", namespace: str = "default", **http: Any) -> Document:
+    """An image from an address."""
+    storage = {"storage": "ContainerRegistry"} if kind == "VirtualImage" else {}
+    source = {"type": "HTTP", "http": {"url": url, **http}}
+    return manifest(kind, name, {**storage, "dataSource": source}, namespace=namespace)
+
+
+def disk(
+    name: str, source: str = "", *, size: str = "", kind: str = "VirtualImage", namespace: str = "default"
+) -> Document:
+    """A disk from an image, or a blank one."""
+    spec: Document = {}
+    if source:
+        spec["dataSource"] = {"type": "ObjectRef", "objectRef": {"kind": kind, "name": source}}
+    if size:
+        spec["persistentVolumeClaim"] = {"size": size}
+    return manifest("VirtualDisk", name, spec, namespace=namespace)
+
+
+def machine(name: str, *devices: str, namespace: str = "default", **spec: Any) -> Document:
+    """A small machine; devices as `vd/name`, `vi/name`, `cvi/name`; anything else of its spec as keywords.
+
+    It asks for little of the host's guaranteed CPU, so that many fit.
+    """
+    kinds = {"vd": "VirtualDisk", "vi": "VirtualImage", "cvi": "ClusterVirtualImage"}
+    refs = [{"kind": kinds[short], "name": device} for short, device in (text.split("/") for text in devices)]
+    wanted: Document = {
+        "virtualMachineClassName": "host",
+        "cpu": {"cores": 1, "coreFraction": "5%"},
+        "memory": {"size": "256Mi"},
+        "blockDeviceRefs": refs,
+        **spec,
+    }
+    return manifest("VirtualMachine", name, wanted, namespace=namespace)
+
+
+def secret(name: str, kind: str, *, namespace: str = "default", **data: str) -> Document:
+    """A provisioning secret; keys with dots are given with double underscores."""
+    where = {"namespace": namespace} if namespace != "default" else {}
+    encoded = {key.replace("__", "."): base64.b64encode(text.encode()).decode() for key, text in data.items()}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, **where},
+        "type": f"provisioning.virtualization.deckhouse.io/{kind}",
+        "data": encoded,
+    }
