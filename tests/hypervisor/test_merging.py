@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.hypervisor.machines import INSTALLATION, MAC, disk, machine
-from vmctl.hypervisor import documents, merging, metadata
+from vmctl.hypervisor import documents, merging, metadata, ownership
 from vmctl.hypervisor.processors import Platform
 from vmctl.hypervisor.trees import attribute_at, node, parse, serialise
 from vmctl.planning.hardware import Hardware, Nic
@@ -159,7 +159,7 @@ def test_libvirt_accepts_what_others_added(test_driver: LibvirtDriver) -> None:
     seen = test_driver.observe(hardware.uid)
     assert seen is not None
     assert seen.defined == replace(hardware, memory_kib=1 << 20)
-    assert metadata.owner_in(after) == (INSTALLATION, hardware.uid)
+    assert ownership.owner_in(after) == (INSTALLATION, hardware.uid)
 
 
 def record(root: ET.Element) -> metadata.Record:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.hypervisor.machines import INSTALLATION, cpus
 from vmctl.errors import Bug, Rejected, Unreachable, Unsupported
-from vmctl.hypervisor import agent, hosts, metadata
+from vmctl.hypervisor import agent, hosts, metadata, ownership
 from vmctl.hypervisor.libvirt_driver import LibvirtDriver
 from vmctl.hypervisor.power import power_of, reason_of
 from vmctl.hypervisor.trees import erase_at, node, parse, read_at, serialise, write_at
@@ -69,12 +69,12 @@ def test_a_record_is_read_as_written(
 def test_the_owner_is_found_without_parsing(installation: str) -> None:
     record = metadata.Record("ns", "n", "some-uid", installation)
     text = serialise(node("domain", node("metadata", metadata.write(record))))
-    assert metadata.owner_in(text) == (installation, "some-uid")
+    assert ownership.owner_in(text) == (installation, "some-uid")
 
 
 def test_a_domain_that_only_looks_like_ours_has_no_owner() -> None:
-    assert metadata.owner_in("<domain><metadata><vmctl:machine installation='x'/></metadata></domain>") is None
-    assert metadata.owner_in(f"<domain><title>{metadata.NAMESPACE}</title></domain>") is None
+    assert ownership.owner_in("<domain><metadata><vmctl:machine installation='x'/></metadata></domain>") is None
+    assert ownership.owner_in(f"<domain><title>{ownership.NAMESPACE}</title></domain>") is None
 
 
 def test_the_agents_answer_is_put_in_order() -> None:

@@ -1,4 +1,7 @@
-"""The driver of real machines: libvirt, by any URI that leads to its QEMU driver."""
+"""The driver of real machines: libvirt, by any URI that leads to its QEMU driver.
+
+What reads and writes documents is imported by the verbs that do, because an apply that finds nothing to do only lists.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import libvirt
 
 from vmctl.errors import Exists, NotFound, Rejected, Unsupported
-from vmctl.hypervisor import agent, documents, hosts, leases, merging, metadata, networks, observing
+from vmctl.hypervisor import sweeping
 from vmctl.hypervisor.connection import Connection
-from vmctl.hypervisor.console import StreamConsole, open_console
-from vmctl.hypervisor.events import Events
-from vmctl.hypervisor.explanations import explain
 from vmctl.hypervisor.failures import translate, translated
-from vmctl.hypervisor.trees import attribute_at, parse, serialise
+from vmctl.hypervisor.ownership import owner_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from xml.etree import ElementTree as ET
 
+    from vmctl.hypervisor.console import StreamConsole
     from vmctl.planning.hardware import Hardware
     from vmctl.planning.observed import Domain, Guest, Host, Listed, NatNetwork
 
@@ -49,6 +50,8 @@ class LibvirtDriver:
 
     def host(self) -> Host:
         """Facts of the host; asked once and kept."""
+        from vmctl.hypervisor import hosts
+
         with self._host_lock:
             if self._host is None:
                 with translated("ask the host for", "what it can do"):
@@ -58,10 +61,12 @@ class LibvirtDriver:
     def listing(self) -> Mapping[str, Listed]:
         """All our domains by uid."""
         with translated("list the machines of", self._connection.uri):
-            return observing.sweep(self._connection.get(), self.installation)
+            return sweeping.sweep(self._connection.get(), self.installation)
 
     def observe(self, uid: str) -> Domain | None:
         """One domain, parsed; None where there is none with that uuid (or it is not ours)."""
+        from vmctl.hypervisor import observing
+
         with translated("read", uid):
             domain = self._find(uid)
             return None if domain is None else observing.observe(self._connection.get(), domain, self.installation)
@@ -78,6 +83,10 @@ class LibvirtDriver:
 
     def define(self, hardware: Hardware) -> None:
         """Write the inactive definition over the present one. Idempotent; see the contract."""
+        from vmctl.hypervisor import documents, hosts, merging
+        from vmctl.hypervisor.explanations import explain
+        from vmctl.hypervisor.trees import parse, serialise
+
         self._refuse_what_host_lacks(hardware)
         holder = self.uid_of(hardware.domain)
         if holder not in (None, hardware.uid):
@@ -99,6 +108,10 @@ class LibvirtDriver:
 
     def start(self, uid: str) -> None:
         """Boot what is defined; nothing when it runs already."""
+        from vmctl.hypervisor import metadata
+        from vmctl.hypervisor.explanations import explain
+        from vmctl.hypervisor.trees import parse, serialise
+
         domain = self._must_own(uid, "start")
         with translated("start", uid):
             if domain.isActive():
@@ -141,6 +154,8 @@ class LibvirtDriver:
 
     def undefine(self, uid: str) -> None:
         """Remove the definition of a machine that is off, with what libvirt keeps for it; never its disks."""
+        from vmctl.hypervisor.trees import parse
+
         domain = self._own(uid, "remove")
         if domain is None:
             return
@@ -156,6 +171,8 @@ class LibvirtDriver:
 
     def resize(self, uid: str, alias: str, size_bytes: int) -> None:
         """Grow a block device of a running machine; nothing when it has that size, Rejected when it would shrink."""
+        from vmctl.hypervisor.trees import parse
+
         domain = self._must_own(uid, "resize a disk of")
         with translated("resize a disk of", domain.name()):
             target = _target_of(parse(domain.XMLDesc(0)), alias)
@@ -175,12 +192,16 @@ class LibvirtDriver:
 
     def guest(self, uid: str, *, timeout_s: int = 2) -> Guest | None:
         """What the agent says; None when no agent answers in time."""
+        from vmctl.hypervisor import agent
+
         with translated("ask the guest agent of", uid):
             domain = self._find(uid)
             return None if domain is None else agent.ask(domain, timeout_s)
 
     def ensure_network(self, network: NatNetwork) -> None:
         """Define and start the network; nothing when it is there as described."""
+        from vmctl.hypervisor import hosts, networks
+
         if not self.host().managed_networks:
             raise Unsupported(
                 f"cannot make network {network.name}: libvirt makes networks for root only",
@@ -188,22 +209,31 @@ class LibvirtDriver:
                 operation="make",
                 subject=network.name,
             )
-        networks.ensure(self._connection.get(), network, local=hosts.is_local(self._connection.uri))
+        with translated("make network", network.name):
+            networks.ensure(self._connection.get(), network, local=hosts.is_local(self._connection.uri))
 
     def remove_network(self, uuid: str) -> None:
         """Stop and undefine our network; nothing when it is gone."""
+        from vmctl.hypervisor import networks
+
         networks.remove(self._connection.get(), uuid)
 
     def forget_lease(self, network: NatNetwork, address: str, mac: str) -> None:
         """Make dnsmasq drop a lease so that the address can go to another MAC."""
+        from vmctl.hypervisor import leases
+
         leases.forget(self._connection.get(), network, address, mac)
 
     def console(self, uid: str, *, force: bool = False) -> StreamConsole:
         """Open the serial console; Busy when somebody has it and `force` is not given."""
+        from vmctl.hypervisor.console import open_console
+
         return open_console(self._connection.get(), self._must_own(uid, "open the console of"), force=force)
 
     def watch(self, changed: Callable[[str], None]) -> None:
         """Call `changed(uid)` on events of domains, `changed("")` when some may have been missed, from a thread."""
+        from vmctl.hypervisor.events import Events
+
         with translated("listen for events of", self._connection.uri):
             self._connection.on_open(Events(changed).register)
 
@@ -225,7 +255,7 @@ class LibvirtDriver:
             domain = self._find(uid)
             if domain is None:
                 return None
-            owner = metadata.owner_in(domain.XMLDesc(0))
+            owner = owner_in(domain.XMLDesc(0))
         if owner != (self.installation, uid):
             whose = f"belongs to installation {owner[0]}" if owner else "was not made by vmctl"
             raise Exists(
@@ -277,6 +307,8 @@ def _undefine_flags(root: ET.Element) -> int:
 
 
 def _target_of(root: ET.Element, alias: str) -> str | None:
+    from vmctl.hypervisor.trees import attribute_at
+
     for disk in root.iterfind("./devices/disk"):
         if attribute_at(disk, "./alias", "name") == alias:
             return attribute_at(disk, "./target", "dev")

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 from vmctl.hypervisor import devices, metadata
 from vmctl.hypervisor.documents import firmware_of, machine_family
+from vmctl.hypervisor.ownership import NAMESPACE
 from vmctl.hypervisor.trees import attribute_at, erase_at
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _SHARED: dict[str, frozenset[str]] = {
     "features": frozenset({"acpi", "apic", "hyperv", "vmport", "smm"}),
     "cpu": frozenset({"model", "vendor", "topology", "feature"}),
     "os": frozenset({"type", "boot", "firmware", "loader", "nvram", "bios"}),
-    "metadata": frozenset({f"{{{metadata.NAMESPACE}}}machine"}),
+    "metadata": frozenset({f"{{{NAMESPACE}}}machine"}),
 }
 # Children of a device that describe it as we declare it; the rest (iotune, bandwidth, link …) belongs to whoever wrote
 # it.
@@ -61,7 +62,7 @@ def merge(new: ET.Element, old: ET.Element | None, spare_ports: int) -> ET.Eleme
     if record is not None and firmware_of(new) != "BIOS":
         stale = old is None or firmware_of(old) != firmware_of(new) or (before is not None and before.fresh_nvram)
         if stale:
-            next(new.iterfind(f"./metadata/{{{metadata.NAMESPACE}}}machine")).set("fresh-nvram", "yes")
+            next(new.iterfind(f"./metadata/{{{NAMESPACE}}}machine")).set("fresh-nvram", "yes")
     return new
 
 

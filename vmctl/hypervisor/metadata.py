@@ -7,19 +7,16 @@ can read it: secrets never enter it. Values stand in attributes, because libvirt
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
-from xml.sax.saxutils import unescape
 
+from vmctl.hypervisor.ownership import NAMESPACE, PREFIX, escape, unescape
 from vmctl.planning.hardware import Cpu
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAMESPACE = "https://vmctl.dev/xmlns/domain/1"
-PREFIX = "vmctl"
 ET.register_namespace(PREFIX, NAMESPACE)
 
 _MACHINE = f"{{{NAMESPACE}}}machine"
@@ -27,12 +24,6 @@ _CPU = f"{{{NAMESPACE}}}cpu"
 _MEMORY = f"{{{NAMESPACE}}}memory"
 _PORTS = f"{{{NAMESPACE}}}ports"
 _TEXT = f"{{{NAMESPACE}}}text"
-# Characters that XML 1.0 cannot hold, or not in an attribute without an entity, and the escape itself.
-_UNWRITABLE = re.compile("[\\\\\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-_ESCAPED = re.compile(r"\\(\\|u[0-9a-f]{4})")
-# The start tag of our element as libvirt prints it: enough to filter a listing without parsing each document.
-_START_TAG = re.compile(rf"<{PREFIX}:machine ([^>]*)>")
-_ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +54,11 @@ def write(record: Record) -> ET.Element:
     machine = ET.Element(
         _MACHINE,
         {
-            "namespace": _escape(record.namespace),
-            "name": _escape(record.name),
+            "namespace": escape(record.namespace),
+            "name": escape(record.name),
             "uid": record.uid,
-            "installation": _escape(record.installation),
-            "nonce": _escape(record.nonce),
+            "installation": escape(record.installation),
+            "nonce": escape(record.nonce),
         },
     )
     if record.fresh_nvram:
@@ -79,15 +70,15 @@ def write(record: Record) -> ET.Element:
     if record.cpu is not None:
         cpu = ET.SubElement(machine, _CPU, {"kind": record.cpu.kind, "share": str(record.cpu.shares_percent)})
         if record.cpu.model:
-            cpu.set("model", _escape(record.cpu.model))
+            cpu.set("model", escape(record.cpu.model))
         if record.cpu.features:
-            cpu.set("features", _escape(" ".join(record.cpu.features)))
+            cpu.set("features", escape(" ".join(record.cpu.features)))
     ET.SubElement(machine, _MEMORY, {"kib": str(record.memory_kib)})
     ET.SubElement(machine, _PORTS, {"spare": str(record.spare_ports)})
     for address, value in record.texts.items():
-        ET.SubElement(machine, _TEXT, {"address": _escape(address), "value": _escape(value)})
+        ET.SubElement(machine, _TEXT, {"address": escape(address), "value": escape(value)})
     for address in record.domain_addresses:
-        ET.SubElement(machine, _TEXT, {"address": _escape(address)})
+        ET.SubElement(machine, _TEXT, {"address": escape(address)})
     return machine
 
 
@@ -96,20 +87,20 @@ def read(root: ET.Element) -> Record | None:
     machine = root.find(f"./metadata/{_MACHINE}")
     if machine is None:
         return None
-    texts = {_unescape(text.get("address", "")): text.get("value") for text in machine.iterfind(_TEXT)}
+    texts = {unescape(text.get("address", "")): text.get("value") for text in machine.iterfind(_TEXT)}
     return Record(
-        namespace=_unescape(machine.get("namespace", "")),
-        name=_unescape(machine.get("name", "")),
+        namespace=unescape(machine.get("namespace", "")),
+        name=unescape(machine.get("name", "")),
         uid=machine.get("uid", ""),
-        installation=_unescape(machine.get("installation", "")),
-        nonce=_unescape(machine.get("nonce", "")),
+        installation=unescape(machine.get("installation", "")),
+        nonce=unescape(machine.get("nonce", "")),
         fresh_nvram=machine.get("fresh-nvram") == "yes",
         hyperv=machine.get("hyperv") == "yes",
         disks=tuple(machine.get("disks", "").split()),
         cpu=_read_cpu(machine),
         memory_kib=_number(machine.find(_MEMORY), "kib"),
         spare_ports=_number(machine.find(_PORTS), "spare"),
-        texts={address: _unescape(value) for address, value in texts.items() if value is not None},
+        texts={address: unescape(value) for address, value in texts.items() if value is not None},
         domain_addresses=tuple(address for address, value in texts.items() if value is None),
     )
 
@@ -124,15 +115,6 @@ def replace(root: ET.Element, record: Record) -> None:
     place.append(write(record))
 
 
-def owner_in(document: str) -> tuple[str, str] | None:
-    """Find (installation, uid) in a domain document as libvirt prints it, without parsing; None without a record."""
-    start = _START_TAG.search(document) if NAMESPACE in document else None
-    if start is None:
-        return None
-    attributes = dict(_ATTRIBUTE.findall(start[1]))
-    return _unescape(unescape(attributes.get("installation", ""), {"&quot;": '"'})), attributes.get("uid", "")
-
-
 def _read_cpu(machine: ET.Element) -> Cpu | None:
     cpu = machine.find(_CPU)
     if cpu is None:
@@ -143,19 +125,11 @@ def _read_cpu(machine: ET.Element) -> Cpu | None:
         cores_per_socket=1,
         shares_percent=_number(cpu, "share") or 100,
         kind=kind if kind in ("Host", "HostPassthrough", "Model", "Features", "Discovery") else "Host",  # type: ignore[arg-type]
-        model=_unescape(cpu.get("model", "")),
-        features=tuple(_unescape(cpu.get("features", "")).split()),
+        model=unescape(cpu.get("model", "")),
+        features=tuple(unescape(cpu.get("features", "")).split()),
     )
 
 
 def _number(element: ET.Element | None, name: str) -> int:
     text = "" if element is None else element.get(name, "")
     return int(text) if text.isdecimal() else 0
-
-
-def _escape(text: str) -> str:
-    return _UNWRITABLE.sub(lambda found: "\\\\" if found[0] == "\\" else f"\\u{ord(found[0]):04x}", text)
-
-
-def _unescape(text: str) -> str:
-    return _ESCAPED.sub(lambda found: "\\" if found[1] == "\\" else chr(int(found[1][1:], 16)), text)

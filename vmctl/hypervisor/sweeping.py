@@ -1,0 +1,57 @@
+"""A sweep over all domains of a host, as cheap as libvirt's own listing: nothing is parsed."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import libvirt
+
+from vmctl.hypervisor.ownership import owner_in
+from vmctl.hypervisor.power import power_of
+from vmctl.planning.observed import Listed
+
+_GONE = libvirt.VIR_ERR_NO_DOMAIN
+
+
+def sweep(connection: Any, installation: str) -> dict[str, Listed]:
+    """List the domains of one installation by uid: one bulk call for the states, then libvirt's text of each."""
+    found: dict[str, Listed] = {}
+    transient = {
+        domain.UUIDString() for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
+    }
+    for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0):
+        try:
+            state, reason = stats["state.state"], stats["state.reason"]
+            documents = texts(domain, active=is_active(state), persistent=domain.UUIDString() not in transient)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == _GONE:
+                continue
+            raise
+        owner = owner_in(documents[1] or documents[0])
+        if owner is not None and owner[0] == installation:
+            digest = fingerprint(state, reason, *documents)
+            found[owner[1]] = Listed(owner[1], domain.name(), power_of(state), digest)
+    return found
+
+
+def is_active(state: int) -> bool:
+    """Tell whether a domain in that state has a QEMU."""
+    return power_of(state) != "off"
+
+
+def texts(domain: Any, *, active: bool, persistent: bool) -> tuple[str, str]:
+    """Read the live and the inactive document, each empty where there is none."""
+    if not active:
+        return "", domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    live = domain.XMLDesc(0)
+    return live, domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE) if persistent else ""
+
+
+def fingerprint(state: int, reason: int, live: str, inactive: str) -> str:
+    """Digest all that libvirt says about a domain."""
+    digest = hashlib.blake2b(f"{state} {reason}\n".encode(), digest_size=16)
+    digest.update(live.encode())
+    digest.update(b"\0")
+    digest.update(inactive.encode())
+    return digest.hexdigest()
