@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import libvirt
 
-from vmctl.errors import Exists, Rejected, Unsupported
+from vmctl.errors import Busy, Exists, Rejected, Unsupported
 from vmctl.hypervisor.failures import translate, translated
 from vmctl.hypervisor.trees import attribute_at, node, parse, serialise
 
@@ -64,21 +64,24 @@ def render(network: NatNetwork) -> ET.Element:
 def ensure(connection: Any, network: NatNetwork, *, local: bool) -> None:
     """Define and start the network. Idempotent. Raises Rejected, Exists or Unsupported; see the contract.
 
-    A network that runs with other parameters is redefined and starts anew only when no machine is on it any more.
+    One that runs with other parameters is made anew when no machine is on it, because guests lose their place on a
+    network that is stopped. Otherwise a change of its addresses is Busy, and any other waits in the definition for its
+    next start.
     """
+    wanted = render(network)
     present = _find(connection, network.uuid)
-    if (
-        present is not None
-        and present.isActive()
-        and _signature(parse(present.XMLDesc(0))) == _signature(render(network))
-    ):
+    running = parse(present.XMLDesc(0)) if present is not None and present.isActive() else None
+    if running is not None and _signature(running) == _signature(wanted):
         return
     _refuse_overlap(connection, network, local=local)
     try:
-        if present is None or _signature(_inactive(present)) != _signature(render(network)):
-            present = connection.networkDefineXML(serialise(render(network)))
-        if present.isActive():
-            return
+        if present is None or _signature(_inactive(present)) != _signature(wanted):
+            present = connection.networkDefineXML(serialise(wanted))
+        if running is not None:
+            if present.listAllPorts():
+                _refuse_to_move(network, running, wanted)
+                return
+            present.destroy()
         present.setAutostart(1)
         present.create()
     except libvirt.libvirtError as error:
@@ -172,6 +175,19 @@ def _routes(table: Path = _ROUTES) -> Iterator[tuple[str, IPv4Network]]:
         if mask != "00000000":
             network, netmask = (int.from_bytes(bytes.fromhex(text), "little") for text in (destination, mask))
             yield interface, IPv4Network((network, netmask.bit_count()))
+
+
+def _refuse_to_move(network: NatNetwork, running: ET.Element, wanted: ET.Element) -> None:
+    """Raise Busy when guests on the network would have to change their addresses."""
+    now, then = ([ip.attrib for ip in root.iterfind("./ip")] for root in (running, wanted))
+    if now != then:
+        raise Busy(
+            f"network {network.name} cannot move to {network.cidr}: machines are running on it",
+            remedy="stop them first; it is tried again",
+            operation="make",
+            subject=network.name,
+        )
+    _log.info("network %s runs with older parameters until its machines are stopped", network.name)
 
 
 def _undefine_quietly(present: Any) -> None:
