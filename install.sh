@@ -119,7 +119,8 @@ hide_unusable_kvm() {
     local works=false node
     if grep -qwE 'vmx|svm' /proc/cpuinfo; then works=true; fi
     if $works && [ "$(stat -c '%G %a' /dev/kvm)" = "kvm 660" ]; then return; fi
-    # A new /dev of real nodes: libvirt cannot move single files that are mounted in it into QEMU's own namespace.
+    # A new /dev of real nodes, in the place of the old one and not above it: libvirt moves what is mounted in /dev into
+    # QEMU's own namespace, and can do that neither with single files nor with two mounts in one place.
     mkdir -p "$private/dev"
     mount -t tmpfs -o mode=755 tmpfs "$private/dev"
     for node in /dev/*; do
@@ -132,7 +133,8 @@ hide_unusable_kvm() {
             *) cp -a "$node" "$private/dev/" ;;
         esac
     done
-    mount --rbind "$private/dev" /dev
+    awk '$2 ~ "^/dev(/|$)" { print $2 }' /proc/mounts | tac | xargs -r umount --lazy
+    mount --move "$private/dev" /dev
 }
 
 # Where the firmware does not tell the machine's identity, libvirt makes one up at every start; vmctl's store knows its host
@@ -205,8 +207,8 @@ quickstart() {
     [ "$EUID" -eq 0 ] || shown="sudo $shown"
     guest=$(build_guest)
     serve "$guest"
-    step "$shown apply -f examples/quickstart --wait"
-    as_root "${vmctl[@]}" apply -f examples/quickstart --wait
+    step "$shown apply -f examples/quickstart --wait --timeout=10m"
+    as_root "${vmctl[@]}" apply -f examples/quickstart --wait --timeout=10m
     step "$shown wait vm/linux-vm --for=condition=AgentReady --timeout=5m"
     as_root "${vmctl[@]}" wait vm/linux-vm --for=condition=AgentReady --timeout=5m
     step "$shown get vm"
