@@ -306,7 +306,7 @@ def test_a_qcow2_whose_clusters_are_all_the_same_one_is_stopped(store: Path, tmp
     at = second & 0x00FFFFFFFFFFFE00
     content[at : at + 65536] = content[at : at + 8] * 8192
     with pytest.raises(StorageError, match=r"unpacks to more than 64\.0 MiB"):
-        bring(store, bytes(content), bounds=Bounds(expansion_from_bytes=64 * MIB))
+        bring(store, bytes(content), bounds=Bounds(expansion=100, expansion_from_bytes=64 * MIB))
     assert names(store) == []
 
 
