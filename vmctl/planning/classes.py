@@ -10,19 +10,25 @@ from vmctl.planning.plans import Plan, World
 from vmctl.planning.steps import ForgetObject
 
 if TYPE_CHECKING:
-    from vmctl.planning.objects import Object
+    from vmctl.planning.objects import Object, Objects
     from vmctl.planning.observed import Host
 
 DEFAULT_MARK = "virtualmachineclass.virtualization.deckhouse.io/is-default-class"
 
 
+def default(objects: Objects) -> list[Object]:
+    """The classes that are marked as the default; one, when all is well."""
+    return [item for item in objects.of_kind("VirtualMachineClass") if item.annotations.get(DEFAULT_MARK) == "true"]
+
+
 def plan(world: World) -> Plan:
     """Whether machines of this class can run here."""
     item = world.object
+    is_default = item.annotations.get(DEFAULT_MARK) == "true"
     users = [
         machine
         for machine in world.objects.of_kind("VirtualMachine")
-        if machine.document["spec"].get("virtualMachineClassName") == item.key.name
+        if machine.document["spec"].get("virtualMachineClassName", item.key.name if is_default else "") == item.key.name
     ]
     if item.terminating:
         return _leave(world, users)

@@ -9,7 +9,7 @@ import binascii
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vmctl.planning import addresses, sizing, usage
+from vmctl.planning import addresses, classes, sizing, usage
 from vmctl.planning.conditions import Condition
 from vmctl.planning.images import finished
 from vmctl.planning.machine_hardware import Device, Seed
@@ -114,9 +114,12 @@ def _address(world: World, found: _Found) -> tuple[str, str]:
 
 def _class(world: World, spec: VirtualMachineSpec, found: _Found) -> tuple[Object | None, int]:
     kind = "VirtualMachineClassReady"
-    key = Key("VirtualMachineClass", "", spec.virtual_machine_class_name)
-    klass = world.objects.get(key)
     fraction = sizing.percent(spec.cpu.core_fraction) if spec.cpu.core_fraction not in (None, "", "Auto") else 100
+    key, trouble = _class_key(world, spec)
+    if key is None:
+        found.judge(kind, trouble)
+        return None, fraction
+    klass = world.objects.get(key)
     if klass is None:
         found.judge(kind, f"{key.short} does not exist; known: {', '.join(world.objects.names(key.kind))}", key)
         return None, fraction
@@ -134,6 +137,22 @@ def _class(world: World, spec: VirtualMachineSpec, found: _Found) -> tuple[Objec
     if sized.violations:
         found.judge("SizingPolicyMatched", "; ".join(sized.violations), key, reason="SizingPolicyNotMatched")
     return klass, sized.fraction
+
+
+def _class_key(world: World, spec: VirtualMachineSpec) -> tuple[Key | None, str]:
+    """The class a machine names, or the default one; or why there is none to take."""
+    if spec.virtual_machine_class_name:
+        return Key("VirtualMachineClass", "", spec.virtual_machine_class_name), ""
+    marked = classes.default(world.objects)
+    if len(marked) == 1:
+        return marked[0].key, ""
+    known = ", ".join(world.objects.names("VirtualMachineClass"))
+    if not marked:
+        return None, f"virtualMachineClassName is left out and no class is marked as the default; name one of: {known}"
+    return (
+        None,
+        f"virtualMachineClassName is left out and {', '.join(item.key.name for item in marked)} are all the default",
+    )
 
 
 def _devices(world: World, spec: VirtualMachineSpec, found: _Found) -> tuple[Device, ...]:

@@ -47,7 +47,8 @@ def _source(key: Key, spec: Mapping[str, Any]) -> Iterator[Key]:
 
 
 def _machine(key: Key, spec: Mapping[str, Any]) -> Iterator[Key]:
-    yield Key("VirtualMachineClass", "", spec.get("virtualMachineClassName", ""))
+    if spec.get("virtualMachineClassName"):
+        yield Key("VirtualMachineClass", "", spec["virtualMachineClassName"])
     for ref in spec.get("blockDeviceRefs") or ():
         yield Key(ref["kind"], "" if ref["kind"] == "ClusterVirtualImage" else key.namespace, ref["name"])
     provisioning = spec.get("provisioning") or {}
@@ -76,7 +77,7 @@ def _waits_for(item: Object, key: Key) -> bool:
     if item.key.kind == "VirtualMachine":
         waiting = item.status.get("phase") in ("Pending", "Starting")
         owned = key.kind == "VirtualMachineIPAddress" and key.namespace == item.key.namespace
-        return (waiting and key.kind in ("VirtualMachine", "Node")) or (
+        return (waiting and key.kind in ("VirtualMachine", "VirtualMachineClass", "Node")) or (
             owned and item.status.get("virtualMachineIPAddressName") == key.name
         )
     if item.key.kind == "VirtualMachineIPAddress":

@@ -251,13 +251,14 @@ class VirtualMachineSpec(Spec):
         ),
     ] = "AlwaysOnUnlessStoppedManually"
     virtual_machine_class_name: Annotated[
-        Name,
+        Name | None,
         Managed(
-            "The VirtualMachineClass: CPU model, sizing rules, placement. `host` and `generic` are always there.",
+            "The VirtualMachineClass: CPU model, sizing rules, placement. `host` and `generic` are always there. "
+            "Left out, the class whose annotation says that it is the default.",
             HARDWARE,
             seen_at="metadata:class",
         ),
-    ]
+    ] = None
     os_type: Annotated[
         Literal["Windows", "Generic", "Legacy"],
         Managed(
