@@ -292,6 +292,26 @@ def test_a_thousand_objects(world: World) -> None:
     assert len(world.run("get", "vm", "--no-headers").lines) == 1000
 
 
+def test_the_objects_of_manifests(quickstart: World, tmp_path: Path) -> None:
+    add_machine(quickstart, "other")
+    add_machine(quickstart, "far", namespace="web")
+    manifest = (
+        "apiVersion: virtualization.deckhouse.io/v1alpha2\nkind: VirtualMachine\nmetadata: {{name: {name}}}\n"
+        "spec: {{virtualMachineClassName: host, cpu: {{cores: 1}}, memory: {{size: 1Gi}}, blockDeviceRefs: [{{kind: VirtualDisk, name: d}}]}}\n"
+    )
+    (tmp_path / "a.yaml").write_text(manifest.format(name="linux-vm"))
+    (tmp_path / "b.yaml").write_text(manifest.format(name="far, namespace: web"))
+    found = quickstart.run("get", "-f", str(tmp_path), "--no-headers")
+    assert [line.split()[0] for line in found.lines] == ["linux-vm", "far"]
+    assert quickstart.run("describe", "-f", str(tmp_path / "a.yaml")).lines[0].split() == ["Name:", "linux-vm"]
+    assert quickstart.run("wait", "-f", str(tmp_path), "--for=condition=AgentReady").code == 0
+    assert quickstart.run("get", "vm", "-f", str(tmp_path)).code == 2
+    (tmp_path / "c.yaml").write_text(manifest.format(name="gone"))
+    assert quickstart.run("get", "-f", str(tmp_path)).code == 4
+    (tmp_path / "d.yaml").write_text("kind: [")
+    assert quickstart.run("get", "-f", str(tmp_path)).code == 2
+
+
 def test_without_an_engine_and_without_libvirt_the_age_of_what_is_shown_is_told(quickstart: World) -> None:
     quickstart.rest()
     ran = quickstart.run("get", "vm", "--libvirt-uri", "qemu+unix:///system?socket=/nonexistent/socket")

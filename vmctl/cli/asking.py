@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vmctl.errors import UsageError
+from vmctl.errors import ManifestError, UsageError
 from vmctl.resources import registry
 from vmctl.resources.keys import Key
 
@@ -24,10 +24,11 @@ _CATEGORIES = ("all", "virtualization", _CLUSTER_CATEGORY)  # kubectl's: one wor
 
 
 class Asked(NamedTuple):
-    """One kind that was asked for; no names means all of them."""
+    """One kind that was asked for; no names means all of them. `namespace` where a manifest says it, else empty."""
 
     kind: Kind
     names: tuple[str, ...] = ()
+    namespace: str = ""
 
 
 class Found(NamedTuple):
@@ -70,6 +71,15 @@ def asked(words: Sequence[str]) -> tuple[Asked, ...]:
     return tuple(Asked(kind, names) for kind in _kinds(words[0]))
 
 
+def wanted(words: Sequence[str], files: Sequence[str], *, recursive: bool = False) -> tuple[Asked, ...]:
+    """What words ask for, or the objects of manifests (-f); raises UsageError for both at once."""
+    if not files:
+        return asked(words)
+    if words:
+        raise UsageError("both -f and kinds are given", remedy="give one of them")
+    return _of_files(files, recursive=recursive)
+
+
 def one(words: Sequence[str], namespace: str) -> Key:
     """Exactly one object, as `KIND NAME` or `KIND/NAME`."""
     found = asked(words)
@@ -83,10 +93,10 @@ def answer(
     store: Store, wanted: Iterable[Asked], namespace: str | None, *, chosen: Callable[[Document], bool] = lambda _: True
 ) -> Answer:
     """Look it up; `namespace` None means every one, `chosen` is a selector."""
-    found: list[Found] = []
+    found: dict[str, Found] = {}
     missing: list[str] = []
     for each in wanted:
-        where = namespace if each.kind.namespaced else None
+        where = (each.namespace or namespace) if each.kind.namespaced else None
         documents = [document for document in _documents(store, each, where) if chosen(document)]
         if each.names:
             by_name: dict[object, list[Document]] = {}
@@ -94,8 +104,9 @@ def answer(
                 by_name.setdefault(name_of(document), []).append(document)
             missing += [_not_found(each.kind, name, where) for name in each.names if name not in by_name]
             documents = [document for name in each.names for document in by_name.get(name, ())]
-        found.append(Found(each.kind, tuple(documents)))
-    return Answer(tuple(found), tuple(missing))
+        before = found.get(each.kind.name, Found(each.kind, ()))
+        found[each.kind.name] = Found(each.kind, before.documents + tuple(documents))
+    return Answer(tuple(found.values()), tuple(missing))
 
 
 def name_of(document: Document) -> str:
@@ -123,6 +134,21 @@ def _documents(store: Store, each: Asked, namespace: str | None) -> list[Documen
         stored = store.get(Key(each.kind.name, namespace, each.names[0]))
         return [stored.manifest()] if stored else []
     return [stored.manifest() for stored in store.list(each.kind.name, namespace)]
+
+
+def _of_files(files: Sequence[str], *, recursive: bool) -> tuple[Asked, ...]:
+    """The objects that manifests name; raises ManifestError when they are bad."""
+    import sys
+
+    from vmctl.manifests.loading import load
+
+    loaded = load(files, recursive=recursive, stdin=sys.stdin.buffer)
+    if loaded.problems:
+        raise ManifestError(loaded.problems)
+    names: dict[tuple[str, str], list[str]] = {}
+    for manifest in loaded.manifests:
+        names.setdefault((manifest.key.kind, manifest.key.namespace), []).append(manifest.key.name)
+    return tuple(Asked(registry.BY_NAME[kind], tuple(each), where) for (kind, where), each in names.items())
 
 
 def _not_found(kind: Kind, name: str, namespace: str | None) -> str:

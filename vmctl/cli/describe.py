@@ -10,7 +10,14 @@ from vmctl.cli import asking, output
 from vmctl.cli.completing import kinds_and_names
 from vmctl.cli.describing import described
 from vmctl.cli.event_documents import event_documents
-from vmctl.cli.options import all_namespaces_option, namespace_option, pass_session, selector_option, verb
+from vmctl.cli.options import (
+    all_namespaces_option,
+    files_options,
+    namespace_option,
+    pass_session,
+    selector_option,
+    verb,
+)
 from vmctl.cli.selectors import by_labels
 from vmctl.errors import NotFoundError
 from vmctl.resources.keys import Key
@@ -27,21 +34,32 @@ if TYPE_CHECKING:
     vmctl describe vm linux-vm
     vmctl describe vm/linux-vm vd/linux-disk
     vmctl describe vi -l app=web
+    vmctl describe -f machines/web.yaml
     """,
 )
 @click.argument("what", nargs=-1, metavar="KIND [NAME]...|KIND/NAME...", shell_complete=kinds_and_names)
+@files_options
 @namespace_option
 @all_namespaces_option
 @selector_option
 @click.option("--show-events/--no-show-events", default=True, help="Tell the events too.")
 @pass_session
-def command(session: Session, what: tuple[str, ...], all_namespaces: bool, selector: str, show_events: bool) -> int:
+def command(
+    session: Session,
+    what: tuple[str, ...],
+    filename: tuple[str, ...],
+    recursive: bool,
+    all_namespaces: bool,
+    selector: str,
+    show_events: bool,
+) -> int:
     """Tell everything about objects: what is wanted, what is, conditions, events.
 
     Secrets are told by their length only.
     """
     namespace = None if all_namespaces else session.namespace
-    answer = asking.answer(session.store, asking.asked(what), namespace, chosen=by_labels(selector))
+    wanted = asking.wanted(what, filename, recursive=recursive)
+    answer = asking.answer(session.store, wanted, namespace, chosen=by_labels(selector))
     now = session.clock()
     texts = [
         described(document, _events(session, found.kind, document), now, show_events=show_events)

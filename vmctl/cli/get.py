@@ -9,7 +9,14 @@ import click
 from vmctl.cli import asking, output
 from vmctl.cli.completing import kinds_and_names
 from vmctl.cli.following import changes
-from vmctl.cli.options import all_namespaces_option, namespace_option, pass_session, selector_option, verb
+from vmctl.cli.options import (
+    all_namespaces_option,
+    files_options,
+    namespace_option,
+    pass_session,
+    selector_option,
+    verb,
+)
 from vmctl.cli.printing import FORMS, Printer, Style, printer
 from vmctl.errors import NotFoundError
 
@@ -47,9 +54,11 @@ class Question(NamedTuple):
     vmctl get vd -A -l app=web --sort-by=.status.capacity
     vmctl get vm/web vd/web-root -o yaml
     vmctl get vm -w
+    vmctl get -f machines/
     """,
 )
 @click.argument("what", nargs=-1, metavar="KIND[,KIND] [NAME]...|KIND/NAME...", shell_complete=kinds_and_names)
+@files_options
 @click.option("-o", "--output", "form", default="", metavar="FORM", help=f"One of {', '.join(FORMS)}.")
 @namespace_option
 @all_namespaces_option
@@ -69,6 +78,8 @@ class Question(NamedTuple):
 def command(
     session: Session,
     what: tuple[str, ...],
+    filename: tuple[str, ...],
+    recursive: bool,
     form: str,
     all_namespaces: bool,
     selector: str,
@@ -86,7 +97,7 @@ def command(
 
     Kinds go by their plural, singular or short name, several joined by commas; `all` means every namespaced kind.
     """
-    asked = asking.asked(what)
+    asked = asking.wanted(what, filename, recursive=recursive)
     namespace = None if all_namespaces else session.namespace
     question = Question(asked, namespace, _chosen(selector, field_selector), sort_by)
     style = Style(
@@ -95,7 +106,7 @@ def command(
         labels=show_labels,
         label_columns=tuple(key for keys in label_columns for key in keys.split(",") if key),
         namespaces=all_namespaces,
-        qualified=show_kind or len(asked) > 1,
+        qualified=show_kind or len({each.kind.name for each in asked}) > 1,
     )
     shown = printer(form, style, session.clock)
     watching = watch or watch_only
@@ -130,7 +141,7 @@ def _arranged(found: Found, question: Question) -> Found:
 
 
 def _fresh(session: Session, answer: Answer) -> Answer:
-    """Where no engine keeps the store: machines with the phase that libvirt shows, and on stderr how old the rest is."""
+    """Where no engine keeps the store: machines with the phase libvirt shows, and on stderr how old the rest is."""
     at = next(
         (index for index, each in enumerate(answer.found) if each.kind.name == "VirtualMachine" and each.documents),
         None,

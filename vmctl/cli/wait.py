@@ -12,7 +12,14 @@ from vmctl.cli.awaiting import goal, lacks
 from vmctl.cli.completing import kinds_and_names
 from vmctl.cli.durations import DURATION
 from vmctl.cli.following import ticks
-from vmctl.cli.options import all_namespaces_option, namespace_option, pass_session, selector_option, verb
+from vmctl.cli.options import (
+    all_namespaces_option,
+    files_options,
+    namespace_option,
+    pass_session,
+    selector_option,
+    verb,
+)
 from vmctl.cli.selectors import by_labels
 from vmctl.errors import NotFoundError, TimedOut, UsageError
 from vmctl.resources.keys import Key
@@ -36,6 +43,7 @@ _WEEK_S = 7 * 86400.0  # what kubectl makes of a negative time-out
     vmctl wait vm/linux-vm --for=jsonpath='{.status.phase}'=Running
     vmctl wait vd --all --for=condition=Ready
     vmctl wait vm linux-vm --for=delete
+    vmctl wait -f machines/ --for=condition=Ready
     """,
 )
 @click.argument("what", nargs=-1, metavar="KIND NAME...|KIND/NAME...", shell_complete=kinds_and_names)
@@ -43,6 +51,7 @@ _WEEK_S = 7 * 86400.0  # what kubectl makes of a negative time-out
               help="condition=TYPE[=STATUS], delete, create, jsonpath='{.path}'[=VALUE].")  # fmt: skip
 @click.option("--timeout", type=DURATION, default=30.0, show_default="30s", help="How long to wait; 0 looks once.")
 @click.option("--all", "every", is_flag=True, help="All objects of the kind.")
+@files_options
 @namespace_option
 @all_namespaces_option
 @selector_option
@@ -50,6 +59,8 @@ _WEEK_S = 7 * 86400.0  # what kubectl makes of a negative time-out
 def command(
     session: Session,
     what: tuple[str, ...],
+    filename: tuple[str, ...],
+    recursive: bool,
     wanted: str,
     timeout: float,
     every: bool,
@@ -61,7 +72,7 @@ def command(
     After the time-out the exit code is 6, and each object that is not there says what it waits for.
     """
     target = goal(wanted)
-    asked = asking.asked(what)
+    asked = asking.wanted(what, filename, recursive=recursive)
     namespace = None if all_namespaces else session.namespace
     keys = _keys(session.store, asked, namespace, by_labels(selector) if selector else None, every=every)
     missing = [key for key in keys if session.store.get(key) is None]
@@ -91,7 +102,7 @@ def _keys(
     for each in asked:
         if not each.names and not every and chosen is None:
             raise UsageError("say which objects to wait for", remedy="names, -l, or --all")
-        where = namespace if each.kind.namespaced else ""
+        where = (each.namespace or namespace) if each.kind.namespaced else ""
         if each.names and where is not None:
             found += [Key(each.kind.name, where, name) for name in each.names]
             continue
