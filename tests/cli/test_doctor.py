@@ -66,7 +66,8 @@ def host_tree(root: Path, *, flags: str = "fpu vmx", kvm: int | None = 0o666, fi
     [
         ("fpu vmx", 0o666, "ok", "usable"),
         ("svm", 0o666, "ok", "usable"),
-        ("fpu", 0o666, "warning", "though /dev/kvm exists"),
+        ("fpu", 0o666, "warning", "emulated (slow) turn virtualization on"),
+        ("fpu", 0o600, "warning", "chmod 666"),
         ("fpu", None, "warning", "neither vmx nor svm"),
         ("svm", None, "warning", "modprobe kvm_amd"),
         ("vmx", 0o600, "warning", "nobody may not open /dev/kvm"),

@@ -297,7 +297,8 @@ def test_the_objects_of_manifests(quickstart: World, tmp_path: Path) -> None:
     add_machine(quickstart, "far", namespace="web")
     manifest = (
         "apiVersion: virtualization.deckhouse.io/v1alpha2\nkind: VirtualMachine\nmetadata: {{name: {name}}}\n"
-        "spec: {{virtualMachineClassName: host, cpu: {{cores: 1}}, memory: {{size: 1Gi}}, blockDeviceRefs: [{{kind: VirtualDisk, name: d}}]}}\n"
+        "spec: {{virtualMachineClassName: host, cpu: {{cores: 1}}, memory: {{size: 1Gi}},"
+        " blockDeviceRefs: [{{kind: VirtualDisk, name: d}}]}}\n"
     )
     (tmp_path / "a.yaml").write_text(manifest.format(name="linux-vm"))
     (tmp_path / "b.yaml").write_text(manifest.format(name="far, namespace: web"))

@@ -50,18 +50,8 @@ def virtualization(root: Path, qemu_user: str) -> Finding:
     flags = _cpu_flags(root)
     device = root / "dev/kvm"
     capable = bool({"vmx", "svm"} & flags)
-    if not capable and device.exists():
-        return warning(
-            "kvm",
-            "the processor shows neither vmx nor svm, so machines are emulated (slow), though /dev/kvm exists",
-            "turn virtualization on in the firmware (or nested virtualization in the outer hypervisor)",
-        )
     if not capable:
-        return warning(
-            "kvm",
-            "the processor shows neither vmx nor svm: machines are emulated (slow)",
-            "turn virtualization on in the firmware (or nested virtualization in the outer hypervisor)",
-        )
+        return _emulated(device, qemu_user)
     if not device.exists():
         module = "kvm_intel" if "vmx" in flags else "kvm_amd"
         return warning(
@@ -161,6 +151,15 @@ def _cpu_flags(root: Path) -> set[str]:
         return set()
     match = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
     return set(match[1].split()) if match else set()
+
+
+def _emulated(device: Path, user: str) -> Finding:
+    """A processor without virtualization; a /dev/kvm that QEMU may not open makes libvirt probe it again and again."""
+    what = "the processor shows neither vmx nor svm: machines are emulated (slow)"
+    remedy = "turn virtualization on in the firmware (or nested virtualization in the outer hypervisor)"
+    if device.exists() and not _usable(device, user):
+        return warning("kvm", f"{what}, and libvirt probes QEMU anew at every step", f"chmod 666 {device}; {remedy}")
+    return warning("kvm", what, remedy)
 
 
 def _usable(device: Path, user: str) -> bool:
