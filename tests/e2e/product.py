@@ -156,6 +156,11 @@ class Product:
         """Every domain of the host by name, whoever made it."""
         return {domain.name(): domain for domain in self.libvirt.listAllDomains(0)}
 
+    def layer(self, disk: str, namespace: str = "default") -> Path:
+        """The file of a disk."""
+        name = self.status("vd", disk, namespace)["target"]["persistentVolumeClaimName"]
+        return self.state / "storage" / "local" / f"{name}.qcow2"
+
     def files(self) -> set[str]:
         """What lies in the state directory beside the store, relative to it."""
         housekeeping = ("vmctl.db", "engine.lock", "create.lock", "manifests.cache")
@@ -166,21 +171,26 @@ class Product:
         }
 
     def close(self) -> None:
-        """Clear the host of everything and let go of it."""
-        clear(self.libvirt)
-        self._connection.close()
-        self._connection = None
+        """Let go of the host."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 @contextlib.contextmanager
-def installation(host: PrivateHost, below: Path) -> Iterator[Product]:
-    """An installation with an empty state directory where QEMU can reach the layers; the host is cleared at the end."""
+def installation(host: PrivateHost, below: Path, *, alone: bool = True) -> Iterator[Product]:
+    """An installation with an empty state directory where QEMU can reach the layers.
+
+    At the end the host is cleared, unless others are on it as well.
+    """
     state = Path(tempfile.mkdtemp(prefix="state-", dir=below))
     state.chmod(0o711)
     product = Product(host, state)
     try:
         yield product
     finally:
+        if alone:
+            clear(product.libvirt)
         product.close()
         shutil.rmtree(state)
 

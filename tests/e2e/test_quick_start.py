@@ -258,7 +258,7 @@ def test_deleting_by_name_leaves_nothing(quick_start: QuickStart) -> None:
     product.booted("linux-vm")
     quick_start.guest.sh("echo kept >/disk/mark")
     address = product.status("vm", "linux-vm")["ipAddress"]
-    disk_file = _file_of_the_disk(quick_start)
+    disk_file = product.layer("linux-disk")
 
     assert product.run("delete", "vm", "linux-vm", "--wait").lines == [f"{NAMES[2]} deleted"]
     assert product.domains() == {}
@@ -274,8 +274,3 @@ def test_deleting_by_name_leaves_nothing(quick_start: QuickStart) -> None:
     product.run("delete", "vi", "ubuntu")
     assert product.files() == set()
     assert product.run("get", "vi,vd,vm,vmip", "-o", "name").out == ""
-
-
-def _file_of_the_disk(quick_start: QuickStart) -> Path:
-    target = quick_start.product.status("vd", "linux-disk")["target"]["persistentVolumeClaimName"]
-    return quick_start.product.state / "storage" / "local" / f"{target}.qcow2"
