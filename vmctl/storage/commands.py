@@ -6,6 +6,7 @@ such a child dies with the thread that waits for it, so that a killed vmctl leav
 
 from __future__ import annotations
 
+import pwd
 import re
 import shutil
 import signal
@@ -86,29 +87,13 @@ def allowed(user: str, test: str, path: Path) -> bool:
 
     Mode bits alone would not tell: access lists and groups count too.
     """
-    command = [
-        require("setpriv"),
-        f"--reuid={user}",
-        "--regid",
-        _primary_group(user),
-        "--init-groups",
-        "--",
-        "test",
-        test,
-        str(path),
-    ]
-    return (
-        subprocess.run(
-            command, env=ENVIRONMENT, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False
-        ).returncode
-        == 0
+    group = pwd.getpwnam(user).pw_gid
+    who = [f"--reuid={user}", f"--regid={group}", "--init-groups"]
+    command = [require("setpriv"), *who, "--", "test", test, str(path)]
+    asked = subprocess.run(
+        command, env=ENVIRONMENT, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
-
-
-def _primary_group(user: str) -> str:
-    import pwd
-
-    return str(pwd.getpwnam(user).pw_gid)
+    return asked.returncode == 0
 
 
 def _run(command: Sequence[str], directory: Path, limits: Limits, cancelled: Callable[[], bool]) -> str:

@@ -57,48 +57,56 @@ def import_image(
     if layers.exists(directory, layer):
         layers.discard(directory, layer)
         return _told(directory, layer)
-    progress = sources.throttled(progress, clock)
     require("qemu-img")  # rather now than after an hour of download
     layers.prepare(directory)
+    work = _Import(directory, layer, source.shown, bounds, sources.throttled(progress, clock), cancelled)
     downloaded = layers.path(directory, layer, ".part")
-    fetched = sources.fetch(source, downloaded, progress=progress, cancelled=cancelled, clock=clock)
-    unpacked = layers.path(directory, layer, ".unpacked")
-    converted = layers.path(directory, layer, ".convert")
+    fetched = sources.fetch(source, downloaded, progress=work.progress, cancelled=cancelled, clock=clock)
     try:
-        image, found = _open(downloaded, unpacked, source.shown, bounds, progress, cancelled)
-        progress(sources.Progress("convert", 0, found.virtual_bytes))
-        largest = bounds.data_bytes(image.stat().st_size)
-        convert(image, found.driver, converted, largest_bytes=largest, cancelled=cancelled)
-        _tell(directory, layer, found, converted, fetched.average_bytes_per_s)
-        layers.finish(
-            converted, layers.path(directory, layer), layers.FROZEN_MODE if readonly else layers.WRITABLE_MODE
-        )
+        work.finish(downloaded, fetched, layers.FROZEN_MODE if readonly else layers.WRITABLE_MODE)
     except (DiskFull, TransferInterrupted):
         raise
     except StorageError:
-        layers.discard(directory, layer)  # the bytes are no good: the next call shall not take them for complete
+        layers.remove(directory, layer)  # the bytes are no good: the next call shall not take them for complete
         raise
-    finally:
-        unpacked.unlink(missing_ok=True)
-        converted.unlink(missing_ok=True)
     layers.discard(directory, layer)
     return _told(directory, layer)
 
 
-def _open(
-    downloaded: Path,
-    unpacked: Path,
-    name: str,
-    bounds: Bounds,
-    progress: Callable[[sources.Progress], None],
-    cancelled: Callable[[], bool],
-) -> tuple[Path, formats.Inspected]:
-    """Unpack where it is packed, and look at what it is."""
-    packed = formats.compression(downloaded)
-    if packed is None:
-        return downloaded, formats.inspect(downloaded, name, largest_bytes=bounds.virtual_bytes)
-    unpack(downloaded, unpacked, packed, bounds, progress, cancelled)
-    return unpacked, formats.inspect(unpacked, name, largest_bytes=bounds.virtual_bytes)
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """One import after its download."""
+
+    directory: Path
+    layer: str
+    name: str  # of the source, for messages
+    bounds: Bounds
+    progress: Callable[[sources.Progress], None]
+    cancelled: Callable[[], bool]
+
+    def finish(self, downloaded: Path, fetched: sources.Fetched, mode: int) -> None:
+        """Unpack, inspect, convert, and let the layer appear; what was in between is removed, however this ends."""
+        unpacked = layers.path(self.directory, self.layer, ".unpacked")
+        converted = layers.path(self.directory, self.layer, ".convert")
+        try:
+            image = self._unpack(downloaded, unpacked)
+            found = formats.inspect(image, self.name, largest_bytes=self.bounds.virtual_bytes)
+            self.progress(sources.Progress("convert", 0, found.virtual_bytes))
+            largest = self.bounds.data_bytes(image.stat().st_size)
+            convert(image, found.driver, converted, largest_bytes=largest, cancelled=self.cancelled)
+            _tell(self.directory, self.layer, found, converted, fetched.average_bytes_per_s)
+            layers.finish(converted, layers.path(self.directory, self.layer), mode)
+        finally:
+            unpacked.unlink(missing_ok=True)
+            converted.unlink(missing_ok=True)
+
+    def _unpack(self, downloaded: Path, unpacked: Path) -> Path:
+        """The file to look at: what came, or what was packed in it."""
+        packed = formats.compression(downloaded)
+        if packed is None:
+            return downloaded
+        unpack(downloaded, unpacked, packed, self.bounds, self.progress, self.cancelled)
+        return unpacked
 
 
 def _tell(directory: Path, layer: str, found: formats.Inspected, converted: Path, speed: float) -> None:

@@ -41,6 +41,7 @@ class HttpSource:
 
     @property
     def host(self) -> str:
+        """Host and port for messages and requests."""
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
 
@@ -139,6 +140,7 @@ class Meter:
 
     @property
     def average_bytes_per_s(self) -> float:
+        """The speed of what came over the network since the beginning."""
         return self._fresh / max(self.clock() - self._begin, 1e-6)
 
     def count(self, arrived: int, received: int, total: int | None) -> None:

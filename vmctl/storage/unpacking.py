@@ -33,6 +33,8 @@ DAMAGE = (lzma.LZMAError, cast("type[Exception]", igzip_lib.error))  # the stub 
 
 
 class _Decompressor(Protocol):
+    """What bz2, lzma and isal have in common."""
+
     @property
     def eof(self) -> bool: ...
     @property
