@@ -177,3 +177,19 @@ def test_unchanged_files_need_no_parser_and_no_models(directory: Path, tmp_path:
     command = [sys.executable, "-c", program, str(directory), str(tmp_path / "cache")]
     runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(2)]
     assert runs == [["3", "pydantic", "ruamel.yaml"], ["3"]]
+
+
+def test_processes_may_share_it(directory: Path, tmp_path: Path) -> None:
+    (directory / "bad.yaml").unlink()
+    for number in range(50):
+        (directory / f"{number}.yaml").write_text(disk(f"disk-{number}"))
+    program = (
+        "import sys; from vmctl.manifests.cache import ParseCache; from vmctl.manifests.loading import load\n"
+        "for _ in range(3):\n"
+        "    with ParseCache(sys.argv[2]) as cache: found = load([sys.argv[1]], cache=cache)\n"
+        "    print(len(found.manifests), len(found.problems))"
+    )
+    command = [sys.executable, "-c", program, str(directory), str(tmp_path / "cache")]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [process.communicate()[0] for process in running] == ["53 0\n" * 3] * 4
+    assert len(rows(tmp_path / "cache")) == 53

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,6 @@ def test_every_version_of_a_kind_becomes_the_stored_one() -> None:
 
 
 def test_what_is_normal_stays_as_it_is() -> None:
-    import json
 
     document = one(machine())
     assert one(json.dumps(document)) == document
@@ -149,3 +149,17 @@ def test_an_object_with_an_idle_field_is_told_from_its_neighbours() -> None:
     loaded = load(["-"], stdin=io.StringIO(f"{machine('whole')}---\n{idle}"))
     assert [(item.key.name, item.acts) for item in loaded.manifests] == [("whole", True), ("idle", False)]
     assert [problem.path for problem in loaded.not_acting] == ["spec.usbDevices"]
+
+
+KNOWN = sorted((Path(__file__).parent.parent / "resources/seeds").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", KNOWN, ids=lambda path: path.stem)
+def test_loading_what_was_loaded_changes_nothing(path: Path) -> None:
+    once = load([str(path)], allow_generate_name=True)
+    assert once.problems == ()
+    items = {"apiVersion": "v1", "kind": "List", "items": [item.document for item in once.manifests]}
+    again = load(["-"], stdin=io.StringIO(json.dumps(items)), allow_generate_name=True)
+    assert again.problems == ()
+    assert [item.document for item in again.manifests] == [item.document for item in once.manifests]
+    assert [item.digest for item in again.manifests] == [item.digest for item in once.manifests]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from vmctl.manifests import yaml_values
+from vmctl.manifests.findings import MOST_FINDINGS
 from vmctl.manifests.places import Node, locate, nodes
 from vmctl.manifests.reading import read
 from vmctl.manifests.texts import Flaw, lines_of
@@ -196,3 +197,14 @@ def test_the_slow_parser_is_not_called_without_end() -> None:
     large = f"a: [x:y, {'z' * EXACT_ALLOWANCE}]\n"
     found = list(parts(f"{small}---\n{large}---\n{small}", yaml_values.build))
     assert [isinstance(part, Flaw) for part in found] == [False, True, False]
+
+
+def test_large_nonsense_is_refused_in_time() -> None:
+    """Each of these once took time that grew with the square of its size."""
+    lines = read(f'a: "{chr(10) * 1_000_000}"\n'.encode(), is_json=False, namespace="default")
+    assert lines.problems
+    fields = ", ".join(f'"k{number}": 1' for number in range(100_000))
+    text = f'{{"apiVersion": "v1", "kind": "Namespace", "metadata": {{"name": "a", {fields}}}}}'
+    told = read(text.encode(), is_json=True, namespace="default").problems
+    assert len(told) == MOST_FINDINGS + 1
+    assert f"{100_000 - MOST_FINDINGS:,} more" in told[-1].what

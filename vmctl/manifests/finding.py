@@ -114,7 +114,7 @@ def _find_in_given(path: str, found: Found, *, recursive: bool) -> None:
     real = os.path.realpath(path)
     found.directories.append(real)
     files, problems = len(found.files), len(found.problems)
-    _find_in(Candidate(path, real), found, ((path, os.stat(path)),) if recursive else ())  # noqa: PTH116  # as scandir has it
+    _find_in(Candidate(path, real), found, ((path, Path(path).stat()),) if recursive else ())
     if len(found.files) == files and len(found.problems) == problems:
         below = not recursive and any(entry.is_dir() for entry in _entries(path))
         remedy = "subdirectories are read with -R" if below else ""

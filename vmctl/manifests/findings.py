@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vmctl.manifests.places import Path
 
 MOST_NAMES = 14  # fields that are listed when none is near a misspelt one
+MOST_FINDINGS = 500  # of one document; whoever has more has not written it by hand
 LONGEST_VALUE = 40
 PREDICATE = re.compile(r"(is|are|must|may|does|do|has|have|cannot|needs|contains|belongs|names|says|allows|would)\b")
 LIMITS = {
@@ -61,15 +62,20 @@ class Finding:
 
 
 def findings(model: type[BaseModel], document: Mapping[str, Any], error: ValidationError) -> Iterator[Finding]:
-    """Translate all that `error` holds; alternatives of one field that were all refused come out as one."""
+    """Translate what `error` holds; alternatives of one field that were all refused come out as one."""
     told: dict[Path, list[Finding]] = {}
-    for details in error.errors(include_url=False):
+    all_details = error.errors(include_url=False)
+    for details in all_details[:MOST_FINDINGS]:
         finding = _finding(Shape.of(model), document, details)
         told.setdefault(finding.path, []).append(finding)
+    outer = {path[:length] for path in told for length in range(len(path))}
     for path, same in told.items():
-        inner = any(len(other) > len(path) and other[: len(path)] == path for other in told)
-        # items that were refused are not counted: a list of bad items is not also too short
-        yield from (finding for finding in dict.fromkeys(same) if not (inner and finding.what.startswith("must have")))
+        for finding in dict.fromkeys(same):
+            # items that were refused are not counted: a list of bad items is not also too short
+            if not (path in outer and finding.what.startswith("must have")):
+                yield finding
+    if len(all_details) > MOST_FINDINGS:
+        yield Finding((), f"there are {len(all_details) - MOST_FINDINGS:,} more problems in this document")
 
 
 def _finding(shape: Shape, document: object, details: ErrorDetails) -> Finding:

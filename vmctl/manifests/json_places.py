@@ -26,7 +26,7 @@ class Scanned:
     flaws: list[Flaw] = field(default_factory=list)
 
 
-class _Broken(Exception):  # noqa: N818  # ends a scan, never leaves this module
+class _Broken(Exception):  # ends a scan, never leaves this module
     def __init__(self, at: int, what: str, remedy: str = "") -> None:
         super().__init__(what)
         self.at = at

@@ -50,14 +50,16 @@ def _visible(char: str) -> str:
 
 def _pointed_at(problem: Problem) -> list[str]:
     """The line with its number, and under it the caret; long lines are cut around the place."""
-    before, after = problem.text[: max(problem.column - 1, 0)], problem.text[max(problem.column - 1, 0) :]
-    left, right = printable(before), printable(after).rstrip()
-    if len(left) > BEFORE and len(left) + len(right) > WIDTH:
+    inside = problem.column - 1 <= len(problem.text)  # not so where a secret was taken out of the line
+    at = max(problem.column - 1, 0) if inside else 0
+    begin = max(at - WIDTH, 0)  # a line may be the whole of a large file
+    left, right = printable(problem.text[begin:at]), printable(problem.text[at : at + WIDTH + 1]).rstrip()
+    if begin or (len(left) > BEFORE and len(left) + len(right) > WIDTH):
         left = "…" + left[1 - BEFORE :]
     if len(left) + len(right) > WIDTH:
         right = right[: max(WIDTH - len(left) - 1, 1)] + "…"
     shown = [f"{problem.line:>5} | {left}{right}"]
-    if problem.column:
+    if problem.column and inside:
         shown.append(" " * 5 + " | " + " " * _cells(left) + "^")
     return shown
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vmctl.resources.keys import Key
 
 VALUE = re.compile(r"^(\s*(?:- +)*(?:[^\s:'\"]+|'[^']*'|\"[^\"]*\")\s*:\s+|\s*- +|\s*)\S.*$")
-SECRET = re.compile(r"(?m)^\s*[\"']?kind[\"']?:\s*[\"']?Secret\b")
+SECRET = re.compile(r"""(?m)(?:^[ \t]*(?:- )?|[{,][ \t]*)["']?kind["']?:[ \t]*["']?Secret\b""")
 HIDDEN = "***"
 
 

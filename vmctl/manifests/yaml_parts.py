@@ -32,7 +32,7 @@ MARKER = re.compile(r"---(?:\s|\Z)")
 SEPARATORS = ("\u2028", "\u2029")  # they end a line in YAML 1.1, and are ordinary characters in 1.2
 
 
-class Abandoned(Exception):  # noqa: N818  # never shown: it carries a builder's flaw past the parser
+class Abandoned(Exception):  # never shown: it carries a builder's flaw past the parser
     """A builder gives up on the document in hand."""
 
     def __init__(self, flaw: Flaw) -> None:
