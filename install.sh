@@ -180,7 +180,6 @@ state_directory() { # where QEMU's own user can reach the disks: it cannot pass 
 
 build_guest() {
     local build=examples/quickstart/guest/build.sh
-    step "Building the guest (about ten seconds, once)"
     "$build" || { # most often the package lists are missing, or older than the mirror
         as_root apt-get -q update >&2
         "$build"

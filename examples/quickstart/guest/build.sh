@@ -56,7 +56,7 @@ mkdir "$work/debs" "$work/parts" "$work/rootfs" "$work/out"
 parts=$work/parts
 
 unpack_packages() {
-    say "fetching $kernel and a few small packages"
+    say "fetching $kernel and a few small packages; this takes about ten seconds, once"
     # As root, apt fetches as its own user, who may not enter this directory: it says so, and fetches all the same.
     # shellcheck disable=SC2086
     (cd "$work/debs" && apt-get -qq download $packages) 2>"$work/apt.log" || { cat "$work/apt.log"; fail "apt-get download failed"; }
