@@ -13,6 +13,8 @@ from vmctl.cli.options import files_options, pass_session, verb
 from vmctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vmctl.cli.session import Session
     from vmctl.engine.previewing import Preview
     from vmctl.planning.plans import Waiting
@@ -52,20 +54,22 @@ def command(session: Session, filename: tuple[str, ...], recursive: bool, form: 
         output.line(json.dumps(_patches(previews), indent=2, sort_keys=True))
     else:
         for preview in previews:
-            _print(preview)
+            for line in lines(preview):
+                output.line(line)
     return DIFFERENCES if previews else 0
 
 
-def _print(preview: Preview) -> None:
+def lines(preview: Preview) -> Iterator[str]:
+    """What would become of one object, as `diff` prints it."""
     sign = {"create": "+", "change": "~", "none": "~"}[preview.verb]
-    output.line(f"{sign} {preview.key}")
+    yield f"{sign} {preview.key}"
     for change in preview.changes:
-        output.line(f"    {_change(change)}")
+        yield f"    {_change(change)}"
     lead = f"{preview.waits}: " if preview.waits else ""
     for step in preview.steps:
-        output.line(f"    {lead}{step}")
+        yield f"    {lead}{step}"
     if lead and not preview.steps:
-        output.line(f"    waits: {preview.waits}")
+        yield f"    waits: {preview.waits}"
 
 
 def _change(change: Waiting) -> str:

@@ -51,7 +51,7 @@ class Convergence:
         snapshot = self._ledger.snapshot()
         self.add(
             [
-                *interested(key, snapshot.by_key.values()),
+                *interested(key, snapshot),
                 *(one for one in (key, *also) if snapshot.get(one) is not None),
             ]
         )

@@ -47,22 +47,17 @@ class Ledger:
     def __init__(self, store: Store, changed: Changed = nobody_waits) -> None:
         self._store = store
         self._lock = threading.RLock()
-        self._objects: dict[Key, Object] = {}
-        self._view: Objects | None = None
+        self._objects = Objects()
         self._version = -1
         self.changed = changed
         self.refresh()
 
     def snapshot(self) -> Objects:
-        """The objects at this moment; cheap while nothing changes."""
-        with self._lock:
-            if self._view is None:
-                self._view = Objects(dict(self._objects))
-            return self._view
+        """The objects at this moment."""
+        return self._objects
 
     def get(self, key: Key) -> Object | None:
-        with self._lock:
-            return self._objects.get(key)
+        return self._objects.get(key)
 
     def refresh(self) -> list[Key]:
         """Read again what other processes wrote; the keys that are new, changed or gone."""
@@ -75,7 +70,7 @@ class Ledger:
             moved = [
                 key for key, item in fresh.items() if (old := self._objects.get(key)) is None or _differs(old, item)
             ]
-            gone = [key for key in self._objects if key not in fresh]
+            gone = [key for key in self._objects.by_key if key not in fresh]
             for key, item in fresh.items():  # keep parsed models of what did not change
                 old = self._objects.get(key)
                 if (
@@ -85,7 +80,7 @@ class Ledger:
                     and old.deleted == item.deleted
                 ):
                     fresh[key] = old
-            self._objects, self._view = fresh, None
+            self._objects = Objects(fresh)
             return [*moved, *gone]
 
     def set_status(self, item: Object, status: Mapping[str, Any]) -> Object:
@@ -99,7 +94,7 @@ class Ledger:
             self._store.set_status(item.uid, dict(status))
             updated = replace(current, status=dict(status))
             self._share_model(current, updated)
-            self._objects[item.key], self._view = updated, None
+            self._objects = self._objects.with_changes([updated])
         if _matters(current.status, status):
             self.changed(item.key, ())
         return updated
@@ -108,7 +103,7 @@ class Ledger:
         """Add an object; raises ChangeRefused when there is one."""
         with self._lock:
             item = as_object(self._store.create(key, document))
-            self._objects[key], self._view = item, None
+            self._objects = self._objects.with_changes([item])
         self.changed(key, ())
         return item
 
@@ -117,22 +112,21 @@ class Ledger:
             stored = self._store.mark_deleted(key)
             if stored is None:
                 return
-            self._objects[key], self._view = as_object(stored), None
+            self._objects = self._objects.with_changes([as_object(stored)])
         self.changed(key, ())
 
     def forget(self, item: Object) -> None:
         """Remove an object for good."""
         with self._lock:
             self._store.remove(item.uid)
-            self._objects.pop(item.key, None)
-            self._view = None
+            self._objects = self._objects.with_changes((), gone=[item.key])
         had = attached_keys(item) if item.key.kind == "VirtualMachine" else ()
         self.changed(item.key, (*references(item.key, item.document), *had))  # a disk is free now
 
     def learn(self, stored: Stored) -> None:
         """Take in an object that this process wrote through the store itself."""
         with self._lock:
-            self._objects[stored.key], self._view = as_object(stored), None
+            self._objects = self._objects.with_changes([as_object(stored)])
 
     @staticmethod
     def _share_model(old: Object, new: Object) -> None:

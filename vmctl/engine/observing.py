@@ -70,7 +70,7 @@ class Observer:
         directories = {
             found.key.name: storage_classes.home(found).directory for found in objects.of_kind("StorageClass")
         }
-        rows = [row for row in self.store.layers() if row.owner in owners]
+        rows = self.store.layers(owners)
         return {row.id: _seen(row, directories.get(row.storage_class, "")) for row in rows}
 
     def networks(self, objects: Objects) -> tuple[NatNetwork, ...]:

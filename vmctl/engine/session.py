@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -194,11 +194,12 @@ def session(
     """
     clock = clock or SystemClock()
     directory = Path(settings.state_dir)
-    store = Store.open(directory, clock=clock.now)
-    lock = EngineLock(directory)
-    _acquire(lock, clock, waiting, timeout_s)
-    driver = connect(settings, store.installation)
-    try:
+    with ExitStack() as opened:
+        store = opened.enter_context(Store.open(directory, clock=clock.now))
+        lock = opened.enter_context(EngineLock(directory))
+        _acquire(lock, clock, waiting, timeout_s)
+        driver = connect(settings, store.installation)
+        opened.callback(driver.close)
         place = Place(
             store.installation,
             str(directory),
@@ -210,10 +211,6 @@ def session(
         listed = driver.listing()  # before anything is written: without a host nothing is changed
         yield Session(store, driver, Ledger(store), place, clock, listed)
         store.note(freshness.ENGINE, freshness.LAST_WORK, str(clock.now()))
-    finally:
-        driver.close()
-        lock.release()
-        store.close()
 
 
 def connect(settings: Settings, installation: str) -> Driver:

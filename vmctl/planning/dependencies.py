@@ -13,6 +13,7 @@ from vmctl.planning import addresses, classes, sizing, usage
 from vmctl.planning.conditions import Condition
 from vmctl.planning.images import finished
 from vmctl.planning.machine_hardware import Device, Seed
+from vmctl.planning.networks import network_of
 from vmctl.planning.steps import CreateObject, WriteSeed
 from vmctl.resources.keys import Key
 from vmctl.resources.units import quantity_bytes
@@ -108,7 +109,17 @@ def _address(world: World, found: _Found) -> tuple[str, str]:
         ),
         "",
     )
-    found.judge(kind, "" if address else f"{key.short} has no address yet" + (f": {waits}" if waits else ""), key)
+    if not address:
+        found.judge(kind, f"{key.short} has no address yet" + (f": {waits}" if waits else ""), key)
+    elif network_of(address, world.networks) is None:
+        ranges = ", ".join(network.cidr for network in world.networks)
+        found.judge(
+            kind,
+            f"{address} of {key.short} lies outside of virtualMachineCIDRs ({ranges}); put its range back, or "
+            f"delete the machine and apply it again for a new address",
+        )
+    else:
+        found.judge(kind, "")
     return key.name, address
 
 

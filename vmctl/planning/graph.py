@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vmctl.errors import GraphError
+from vmctl.planning.usage import attached_keys
 from vmctl.resources import registry
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from vmctl.planning.objects import Object
+    from vmctl.planning.objects import Object, Objects
 
 
 def references(key: Key, document: Mapping[str, Any]) -> Iterator[Key]:
@@ -59,43 +60,55 @@ def _machine(key: Key, spec: Mapping[str, Any]) -> Iterator[Key]:
         yield Key("VirtualMachineIPAddress", key.namespace, spec["virtualMachineIPAddressName"])
 
 
-def interested(key: Key, objects: Iterable[Object]) -> Iterator[Key]:
-    """Whose pass may come out differently when `key` changes: those that name it, those it names, and machines
-    that wait.
+def mentions(item: Object) -> tuple[Key, ...]:
+    """Whose change may concern an object: what it names, what it has though its manifest names it no more, and its
+    address or machine.
     """
-    for item in objects:
-        if item.key == key:
-            yield from references(item.key, item.document)
-        elif key in references(item.key, item.document) or _waits_for(item, key):
-            yield item.key
-
-
-def _waits_for(item: Object, key: Key) -> bool:
-    """Machines wait for each other (a disk, memory, neighbours) and for their address; classes for labels of the
-    node.
-    """
+    found = list(references(item.key, item.document))
     if item.key.kind == "VirtualMachine":
-        waiting = item.status.get("phase") in ("Pending", "Starting")
-        owned = key.kind == "VirtualMachineIPAddress" and key.namespace == item.key.namespace
-        return (waiting and key.kind in ("VirtualMachine", "VirtualMachineClass", "Node")) or (
-            owned and item.status.get("virtualMachineIPAddressName") == key.name
+        found += sorted(attached_keys(item))
+        if item.status.get("virtualMachineIPAddressName"):
+            found.append(Key("VirtualMachineIPAddress", item.key.namespace, item.status["virtualMachineIPAddressName"]))
+    elif item.key.kind == "VirtualMachineIPAddress":
+        machine = item.status.get("virtualMachineName", item.key.name[:-6])
+        found.append(Key("VirtualMachine", item.key.namespace, machine))
+    return tuple(dict.fromkeys(found))
+
+
+def interested(key: Key, objects: Objects) -> Iterator[Key]:
+    """Whose pass may come out differently when `key` changes: those that name it, those it names, and those that wait
+    for whatever may change.
+    """
+    item = objects.get(key)
+    if item is not None:
+        yield from references(key, item.document)
+    yield from (other for other in objects.mentioning(key) if other != key)
+    if key.kind in ("VirtualMachine", "VirtualMachineClass", "Node"):  # a disk, memory, neighbours, a default class
+        yield from (
+            machine.key
+            for machine in objects.of_kind("VirtualMachine")
+            if machine.key != key and machine.status.get("phase") in ("Pending", "Starting")
         )
-    if item.key.kind == "VirtualMachineIPAddress":
-        return key.kind == "VirtualMachine" and item.status.get("virtualMachineName", item.key.name[:-6]) == key.name
-    return item.key.kind == "VirtualMachineClass" and key.kind in ("Node", "VirtualMachine")
+    if key.kind in ("VirtualMachine", "Node"):  # classes follow the labels of the node, and tell who uses them
+        yield from (known.key for known in objects.of_kind("VirtualMachineClass"))
 
 
 def order(documents: Mapping[Key, Mapping[str, Any]]) -> list[Key]:
     """Dependencies first, and among independents the order of kinds and the order given. Raises GraphError for a
     circle.
     """
+    place = {key: (registry.BY_NAME[key.kind].priority, index) for index, key in enumerate(documents)}
+    needs = {
+        key: [other for other in references(key, document) if other in documents] for key, document in documents.items()
+    }
+    if all(place[other] < place[key] for key, others in needs.items() for other in others):
+        return sorted(place, key=place.__getitem__)  # the usual case; the graph would say the same, 0.1 s later
     import networkx as nx
 
-    place = {key: (registry.BY_NAME[key.kind].priority, index) for index, key in enumerate(documents)}
     graph: nx.DiGraph[Key] = nx.DiGraph()
     graph.add_nodes_from(documents)
-    for key, document in documents.items():
-        graph.add_edges_from((needed, key) for needed in references(key, document) if needed in documents)
+    for key, others in needs.items():
+        graph.add_edges_from((other, key) for other in others)
     try:
         return list(nx.lexicographical_topological_sort(graph, key=place.__getitem__))
     except nx.NetworkXUnfeasible:

@@ -157,7 +157,7 @@ def _devices(world: World, needs: Dependencies) -> list[dict[str, Any]]:
     sizes = world.domain.block_sizes if world.domain is not None else {}
     found = []
     for device in needs.devices:
-        size = sizes.get(device.alias, device.size_bytes)
+        size = sizes.get(device.alias) or device.size_bytes
         found.append(_device(device.key, attached.pop(device.alias, None), size, device.boot_order))
     for alias, disk in attached.items():
         key = named(alias)

@@ -46,7 +46,8 @@ def may_have_open(machine: Object, device: Key) -> bool:
 
 def machines_using(device: Object, objects: Objects, *, mounted: bool = False) -> Iterator[Object]:
     """The machines that name a device or have it; with `mounted` only those that may have it open."""
-    for machine in objects.of_kind("VirtualMachine", device.key.namespace or None):
+    found = (objects.get(key) for key in objects.mentioning(device.key) if key.kind == "VirtualMachine")
+    for machine in filter(None, found):
         has = may_have_open(machine, device.key)
         if has or (not mounted and device.key in device_keys(machine)):
             yield machine
