@@ -141,6 +141,7 @@ class MemoryDriver:
     def __init__(self, world: World, installation: str) -> None:
         self.world = world
         self.installation = installation
+        self._watching: list[Callable[[str], None]] = []
 
     def host(self) -> Host:
         """Facts of the host."""
@@ -285,10 +286,14 @@ class MemoryDriver:
     def watch(self, changed: Callable[[str], None]) -> None:
         """Call `changed` from now on."""
         self.world.watchers.append(changed)
+        self._watching.append(changed)
         changed("")
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Stop watching; nothing else is open."""
+        for watcher in self._watching:
+            self.world.watchers.remove(watcher)
+        self._watching.clear()
 
     def _own(self, uid: str) -> Machine | None:
         machine = self.world.machines.get(uid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vmctl.hypervisor.driver import Driver
+    from vmctl.planning.hardware import Hardware
 
 MIB = 1 << 20
 NETWORK = NatNetwork(
@@ -238,6 +240,36 @@ def test_events_name_the_machine(subject: Subject) -> None:
     happened.clear()
     subject.driver.start(wanted.uid)
     assert happened.wait(30)
+
+
+def test_many_hands_at_once(subject: Subject) -> None:
+    driver, wanted = subject.driver, [machine(nonce=str(number)) for number in range(6)]
+
+    def live_and_die(one: Hardware) -> None:
+        driver.define(one)
+        driver.start(one.uid)
+        seen = driver.observe(one.uid)
+        assert seen is not None
+        assert seen.running == one
+        driver.listing()
+        driver.destroy(one.uid)
+        driver.undefine(one.uid)
+
+    with ThreadPoolExecutor(4) as hands:
+        for done in [hands.submit(live_and_die, one) for one in wanted]:
+            done.result()
+    assert not driver.listing()
+
+
+def test_nothing_is_heard_after_the_end(subject: Subject) -> None:
+    heard = list[str]()
+    subject.driver.watch(heard.append)
+    subject.driver.close()
+    heard.clear()
+    theirs = machine(installation="another")
+    subject.other.define(theirs)
+    subject.other.undefine(theirs.uid)
+    assert heard == []
 
 
 def test_disks_grow_and_never_shrink(subject: Subject) -> None:

@@ -106,6 +106,8 @@ def test_the_cause_is_chained() -> None:
         ),
         ("qemu: Image is not in qcow2 format", Rejected, "no qcow2 image", "import"),
         ("write failed: No space left on device", HypervisorError, "disk is full", "free some space"),
+        ("Failed to create PTY: Permission denied", Rejected, "serial console", "ptmxmode=666"),
+        ("Cannot open log file: '/c.log': Device or resource busy", Busy, "writes its console to /c.log", "stop that"),
         ("something nobody has met before", HypervisorError, "nobody has met", ""),
     ],
 )

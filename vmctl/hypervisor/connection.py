@@ -56,6 +56,7 @@ class Connection:
         self.uri = uri
         self._events = events
         self._opened: Callable[[Any], None] | None = None
+        self._closing: Callable[[Any], None] | None = None
         self._lock = threading.Lock()
         self._current: Any = None
 
@@ -68,17 +69,21 @@ class Connection:
                 self._current = self._open()
             return self._current
 
-    def on_open(self, opened: Callable[[Any], None]) -> None:
-        """Call `opened` with the present connection and with every later one before it is used. Raises Unreachable."""
+    def on_open(self, opened: Callable[[Any], None], closing: Callable[[Any], None]) -> None:
+        """Call `opened` with the present connection and every later one before it is used, `closing` before it goes.
+
+        Raises Unreachable.
+        """
         self.get()
         with self._lock:
-            self._opened = opened
+            self._opened, self._closing = opened, closing
             opened(self._current)
 
     def close(self) -> None:
-        """Give the connection back; the next `get` opens another."""
+        """Give the connection back and call nobody any more; the next `get` opens another."""
         with self._lock:
             self._give_back()
+            self._opened = self._closing = None
 
     def _open(self) -> Any:
         libvirt.registerErrorHandler(_silence, None)
@@ -105,6 +110,8 @@ class Connection:
         connection, self._current = self._current, None
         if connection is None:
             return
+        if self._closing is not None:
+            self._closing(connection)
         try:
             connection.close()
         except libvirt.libvirtError:

@@ -39,12 +39,14 @@ class Events:
 
     def __init__(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
+        self._registered: list[int] = []
 
     def register(self, connection: Any) -> None:
         """Listen on a new connection, and report that the old one may have missed something."""
+        self._registered = []
         for event in _EVENTS:
             try:
-                connection.domainEventRegisterAny(None, event, self._happened, None)
+                self._registered.append(connection.domainEventRegisterAny(None, event, self._happened, None))
             except libvirt.libvirtError as error:  # an older libvirt, or another driver, knows fewer: hints only
                 _log.debug("no events of kind %s: %s", event, error)
         try:
@@ -53,6 +55,16 @@ class Events:
             if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
                 raise
         self._changed(ANYTHING)
+
+    def unregister(self, connection: Any) -> None:
+        """Stop listening, so that the connection can be closed: every registration holds it open."""
+        try:
+            for identity in self._registered:
+                connection.domainEventDeregisterAny(identity)
+            connection.unregisterCloseCallback()
+        except libvirt.libvirtError as error:  # a dead connection has forgotten them already
+            _log.debug("nothing to stop listening to: %s", error)
+        self._registered = []
 
     def _happened(self, _connection: Any, domain: Any, *_details: Any) -> None:
         self._changed(domain.UUIDString())

@@ -101,6 +101,18 @@ _EXPLANATIONS = (
         "the host has no cgroup controller for guaranteed CPU shares",
         "let libvirt use the cpu controller (cgroup_controllers in qemu.conf)",
     ),
+    _of(
+        r"Failed to create PTY: Permission denied",
+        Rejected,
+        "QEMU's user may not make a terminal for the serial console",
+        "mount /dev/pts with ptmxmode=666 (`mount -o remount,ptmxmode=666 /dev/pts`)",
+    ),
+    _of(
+        r"Cannot open log file: '(?P<it>[^']*)': Device or resource busy",
+        Busy,
+        "another machine writes its console to {it}",
+        "stop that machine; it is tried again",
+    ),
     _of(r"virtlogd", HypervisorError, "libvirt's log daemon does not answer", "start virtlogd; it is tried again"),
 )
 

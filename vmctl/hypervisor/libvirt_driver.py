@@ -235,7 +235,8 @@ class LibvirtDriver:
         from vmctl.hypervisor.events import Events
 
         with translated("listen for events of", self._connection.uri):
-            self._connection.on_open(Events(changed).register)
+            events = Events(changed)
+            self._connection.on_open(events.register, events.unregister)
 
     def close(self) -> None:
         """Give the connection back."""
