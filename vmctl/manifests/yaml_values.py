@@ -103,7 +103,8 @@ class _Builder:
             name = key.value
             if key.anchor is not None:
                 self.anchors[key.anchor] = _Anchored(name, 1)
-            value = self.value(following(), depth + 1)
+            event = following()
+            value = self.scalar(event) if type(event) is ScalarEvent else self.value(event, depth + 1)
             if name == "<<" and key.implicit[0]:
                 merged += self._mergeable(value, key)
             elif name in result:
