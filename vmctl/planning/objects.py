@@ -83,8 +83,8 @@ class Object:
 
 @dataclass(frozen=True)
 class Objects:
-    """All objects at one moment. Who is of a kind and who mentions whom is indexed when first asked for; a successor made
-    by `with_changes` brings the indexes along.
+    """All objects at one moment. Who is of a kind and who mentions whom is indexed when first asked for; a successor
+    made by `with_changes` brings the indexes along.
     """
 
     by_key: Mapping[Key, Object] = field(default_factory=dict[Key, Object])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vmctl.state.section import Section
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 Purpose = Literal["image", "disk"]
 
@@ -43,8 +46,11 @@ class Layers(Section):
         with self._database.writing(durable=True) as connection:
             connection.execute("DELETE FROM layers WHERE id = ?", (layer,))
 
-    def layers(self) -> list[Layer]:
-        """Every layer, oldest first."""
-        query = "SELECT id, storage_class, backing, owner, purpose, size, created FROM layers ORDER BY created, id"
+    def layers(self, owners: Collection[str] | None = None) -> list[Layer]:
+        """Every layer, or those made for the objects with these uids, oldest first."""
+        where = "" if owners is None else f"WHERE owner IN ({', '.join('?' * len(owners))})"
+        query = (
+            f"SELECT id, storage_class, backing, owner, purpose, size, created FROM layers {where} ORDER BY created, id"  # noqa: S608  # only question marks come in
+        )
         with self._database.reading() as connection:
-            return [Layer(*row) for row in connection.execute(query)]
+            return [Layer(*row) for row in connection.execute(query, tuple(owners or ()))]
