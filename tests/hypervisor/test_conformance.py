@@ -169,6 +169,16 @@ def test_power_is_cut(subject: Subject) -> None:
     assert seen.defined == wanted
 
 
+def test_a_guest_is_asked_to_power_off(subject: Subject) -> None:
+    driver, wanted = subject.driver, machine()
+    driver.define(wanted)
+    driver.shutdown(wanted.uid)
+    driver.start(wanted.uid)
+    driver.shutdown(wanted.uid)  # one that has no system yet may not hear it
+    driver.destroy(wanted.uid)
+    driver.shutdown(wanted.uid)
+
+
 def test_a_running_machine_is_not_removed(subject: Subject) -> None:
     driver, wanted = subject.driver, machine()
     driver.define(wanted)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.hypervisor.machines import INSTALLATION, MAC, disk, machine
+from vmctl.errors import Exists
 from vmctl.hypervisor import documents, merging, metadata, ownership
 from vmctl.hypervisor.processors import Platform
 from vmctl.hypervisor.trees import attribute_at, node, parse, serialise
@@ -160,6 +161,21 @@ def test_libvirt_accepts_what_others_added(test_driver: LibvirtDriver) -> None:
     assert seen is not None
     assert seen.defined == replace(hardware, memory_kib=1 << 20)
     assert ownership.owner_in(after) == (INSTALLATION, hardware.uid)
+
+
+def test_a_clone_is_not_taken_for_its_original(test_driver: LibvirtDriver) -> None:
+    hardware = machine()
+    test_driver.define(hardware)
+    connection = test_driver._connection.get()
+    root = parse(connection.lookupByUUIDString(hardware.uid).XMLDesc())
+    other_uid = "0b5d6c1e-58f5-4d2b-9a57-0a8f6c1f7a10"
+    found(root, "./name").text = "clone"
+    found(root, "./uuid").text = other_uid
+    connection.defineXML(serialise(root))
+    assert {uid: listed.domain for uid, listed in test_driver.listing().items()} == {hardware.uid: hardware.domain}
+    assert test_driver.observe(other_uid) is None
+    with pytest.raises(Exists):
+        test_driver.undefine(other_uid)
 
 
 def record(root: ET.Element) -> metadata.Record:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vmctl.planning.observed import Domain, Guest, Host, Listed, NatNetwork
 
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
+_AGENT_TIMEOUT_S = 4  # for an agent that hangs; then libvirt presses the power button
 
 
 class LibvirtDriver:
@@ -132,11 +133,15 @@ class LibvirtDriver:
 
     def shutdown(self, uid: str) -> None:
         """Ask the guest to power off, through the agent when it is there, else by the power button."""
+        from vmctl.hypervisor import agent
+
         domain = self._own(uid, "shut down")
         if domain is None:
             return
         try:
-            domain.shutdownFlags(0)
+            if domain.isActive():
+                agent.limit(domain, _AGENT_TIMEOUT_S)
+                domain.shutdownFlags(0)
         except libvirt.libvirtError as error:
             if self._runs(domain):
                 raise translate(error, "shut down", domain.name()) from error

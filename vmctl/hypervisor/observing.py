@@ -27,8 +27,8 @@ def observe(connection: Any, domain: Any, installation: str) -> Domain | None:
         if error.get_error_code() == _GONE:
             return None
         raise
-    owner = owner_in(inactive or live)
-    if owner is None or owner[0] != installation:
+    uid = domain.UUIDString()
+    if owner_in(inactive or live) != (installation, uid):
         return None
     running, defined = parse(live) if live else None, parse(inactive) if inactive else None
     aliases = {
@@ -38,7 +38,7 @@ def observe(connection: Any, domain: Any, installation: str) -> Domain | None:
     }
     agent = f"./devices/channel/target[@name='{AGENT_CHANNEL}']"
     return Domain(
-        uid=owner[1],
+        uid=uid,
         domain=domain.name(),
         power=power_of(state),
         power_reason=reason_of(state, reason),

@@ -28,10 +28,9 @@ def sweep(connection: Any, installation: str) -> dict[str, Listed]:
             if error.get_error_code() == _GONE:
                 continue
             raise
-        owner = owner_in(documents[1] or documents[0])
-        if owner is not None and owner[0] == installation:
-            digest = fingerprint(state, reason, *documents)
-            found[owner[1]] = Listed(owner[1], domain.name(), power_of(state), digest)
+        uid = domain.UUIDString()
+        if owner_in(documents[1] or documents[0]) == (installation, uid):  # a clone carries the uid of its original
+            found[uid] = Listed(uid, domain.name(), power_of(state), fingerprint(state, reason, *documents))
     return found
 
 
