@@ -48,6 +48,7 @@ class LibvirtDriver:
         self._connection = Connection(uri, events=events)
         self._host: Host | None = None
         self._host_lock = threading.Lock()
+        self._network_lock = threading.Lock()  # all machines of a first apply bring up the same network
 
     def host(self) -> Host:
         """Facts of the host; asked once and kept."""
@@ -214,7 +215,7 @@ class LibvirtDriver:
                 operation="make",
                 subject=network.name,
             )
-        with translated("make network", network.name):
+        with self._network_lock, translated("make network", network.name):
             networks.ensure(self._connection.get(), network, local=hosts.is_local(self._connection.uri))
 
     def remove_network(self, uuid: str) -> None:
