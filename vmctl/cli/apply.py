@@ -58,7 +58,7 @@ def command(
     manifests = applying.judge(loaded, keep_going=keep_going)
     bad = bool(loaded.problems or loaded.not_acting) or len(manifests) < len(loaded.manifests)
     if bad:
-        for problem in (*loaded.problems, *loaded.not_acting):
+        for problem in (*loaded.problems, *loaded.not_acting, *applying.refusals(loaded)):
             output.problem(problem)
     for caution in loaded.warnings:
         output.problem(caution)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vmctl.errors import ChangeRefused, ManifestError, Problem
 from vmctl.resources import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from vmctl.engine.ledger import Ledger
     from vmctl.manifests.documents import Loaded, Manifest
@@ -32,41 +32,40 @@ def judge(loaded: Loaded, *, keep_going: bool = False) -> tuple[Manifest, ...]:
     """The manifests that may be applied. Raises ManifestError with every problem, unless the good ones are to go on
     without the bad.
     """
-    problems = [
-        *loaded.problems,
-        *loaded.not_acting,
-        *(problem for manifest in loaded.manifests for problem in _not_acting(manifest)),
-    ]
+    refused = {manifest.key: list(_refusals(manifest)) for manifest in loaded.manifests}
+    problems = [*loaded.problems, *loaded.not_acting, *(problem for found in refused.values() for problem in found)]
     if problems and not keep_going:
         raise ManifestError(sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column)))
-    bad = {(problem.file, problem.line) for problem in problems}
-    files = {problem.file for problem in loaded.problems}
-    good = [
-        item
-        for item in loaded.manifests
-        if item.file not in files and not list(_not_acting(item)) and (item.file, item.line) not in bad
-    ]
-    return tuple(good)
+    bad = {problem.file for problem in loaded.problems}
+    return tuple(item for item in loaded.manifests if item.file not in bad and item.acts and not refused[item.key])
 
 
-def _not_acting(manifest: Manifest) -> Iterable[Problem]:
+def refusals(loaded: Loaded) -> list[Problem]:
+    """What `judge` leaves out with `keep_going` beside what the loader found."""
+    return [problem for manifest in loaded.manifests for problem in _refusals(manifest)]
+
+
+def _refusals(manifest: Manifest) -> Iterator[Problem]:
+    """Why this version does not carry out a legal manifest."""
     kind = registry.BY_NAME[manifest.key.kind]
+    what = remedy = ""
     if kind.name in READ_ONLY:
-        yield Problem(
-            manifest.file,
-            manifest.line,
-            0,
-            f"{kind.name} is made by vmctl itself and is not applied",
-            "remove it from the manifests",
-        )
+        what, remedy = f"{kind.name} is made by vmctl itself and is not applied", "remove it from the manifests"
     elif not kind.acts:
-        yield Problem(
-            manifest.file,
-            manifest.line,
-            0,
-            f"{kind.name} is understood, but this version of vmctl does not carry it out yet",
-            "remove it for now, or keep it in a directory that is only validated",
-        )
+        what = f"{kind.name} is understood, but this version of vmctl does not carry it out yet"
+        remedy = "remove it for now, or keep it in a directory that is only validated"
+    else:
+        http = ((manifest.document.get("spec") or {}).get("dataSource") or {}).get("http")
+        what = _download_problem(http) if http else ""
+    if what:
+        yield Problem(manifest.file, manifest.line, 0, what, remedy)
+
+
+def _download_problem(http: Mapping[str, Any]) -> str:
+    """What no download from there can get over: a checksum that cannot be computed here, a bundle that is none."""
+    from vmctl.storage.sources import HttpSource, problem
+
+    return problem(HttpSource(http["url"], http.get("checksum") or {}, http.get("caBundle") or ""))
 
 
 def guard(ledger: Ledger, manifests: Iterable[Manifest]) -> None:

@@ -100,7 +100,7 @@ class Session:
         def reached() -> bool:
             nonlocal late
             late = deadline is not None and self.clock.now() >= deadline
-            return late or self.cancelled or self._reached(goal, until)
+            return late or self.cancelled or self._reached(goal, until, convergence.outcomes)
 
         convergence.add([*keys, *self._prepare()])
         try:
@@ -120,11 +120,28 @@ class Session:
         """End waits and transfers; what was begun is in the journal or can go on."""
         self._cancelled.set()
 
-    def _reached(self, goal: list[Key], until: Callable[[], bool] | None) -> bool:
+    def _reached(self, goal: list[Key], until: Callable[[], bool] | None, outcomes: Mapping[Key, Outcome]) -> bool:
+        """Whether every object of the goal is where its spec asks, or will not come there by itself."""
         if until is not None:
             return until()
-        items = [self.ledger.get(key) for key in goal]
-        return all(item is None or not goals.missing(item) or goals.failed(item) for item in items)
+        items = {key: self.ledger.get(key) for key in goal}
+        return all(
+            item is None or not goals.missing(item) or self._hopeless(key, outcomes) for key, item in items.items()
+        )
+
+    def _hopeless(self, key: Key, outcomes: Mapping[Key, Outcome]) -> bool:
+        """Whether an object has failed for good, or waits for one that has."""
+        looked_at: set[Key] = set()
+        waits_for = [key]
+        while waits_for:
+            one = waits_for.pop()
+            item, outcome = self.ledger.get(one), outcomes.get(one)
+            if item is not None and goals.failed(item):
+                return True
+            if outcome is not None and one not in looked_at:
+                waits_for += outcome.waits_for
+            looked_at.add(one)
+        return False
 
     def _passes(self, seen: Seen) -> Passes:
         from vmctl.engine.observing import Observer
