@@ -18,7 +18,7 @@ runtime_packages=(
     python3 python3-venv python3-dev gcc pkg-config libvirt-dev ca-certificates             # libvirt's binding is compiled
 )
 guest_packages=(busybox-static cpio)
-test_packages=(git mmdebstrap mtools fdisk dosfstools e2fsprogs systemd-boot-efi)
+test_packages=(git curl mmdebstrap mtools fdisk dosfstools e2fsprogs systemd-boot-efi)
 
 image_port=8099 # examples/quickstart/image.yaml names it too
 private=/run/vmctl-libvirt

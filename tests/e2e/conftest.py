@@ -23,6 +23,7 @@ PROGRAMS = (
     "apt-cache",
     "busybox",
     "cpio",
+    "curl",
     "dnsmasq",
     "ip",
     "libvirtd",

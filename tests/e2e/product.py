@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tests.e2e.private_host import PrivateHost
 
 PROGRAM = (sys.executable, "-m", "vmctl")
-PATIENCE_S = 90.0  # only ends what would hang
-BOOT_S = "80s"
+PATIENCE_S = 60.0  # only ends what would hang
+BOOT_S = "40s"
 Document = dict[str, Any]
 
 
