@@ -94,11 +94,8 @@ def _report(engine: Engine, deletions: Sequence[Deletion], *, wait: bool) -> int
         elif left is None:
             output.line(f"{item.key} deleted")
         else:
-            conditions = left.status.get("conditions") or ()
-            why = next(
-                (entry["message"] for entry in conditions if entry["message"] and entry["type"] in ("InUse", "Ready")),
-                "",
-            )
+            said = {entry["type"]: entry["message"] for entry in left.status.get("conditions") or ()}
+            why = said.get("InUse") or said.get("Ready")  # who holds it, before that it is being deleted
             output.line(f"{item.key} terminating" + (f": {why}" if why else ""))
             held.append(item.key)
     if held and wait:

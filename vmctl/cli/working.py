@@ -52,9 +52,16 @@ def converge(
 
 
 def report(result: engine.Result, goal: Iterable[Key], working: engine.Session, *, wait: bool) -> int:
-    """Tell what is not where its spec asks, and return the exit code. Raises TimedOut."""
+    """Tell what is not where its spec asks, and return the exit code. Raises TimedOut.
+
+    What failed beside the goal, left over from before, is told as a remark and does not count.
+    """
     from vmctl.planning import goals
 
+    goal = list(goal)
+    for key, why in result.failed.items():
+        if key not in goal:
+            output.remark(f"{key} failed: {why}")
     for key in goal:
         item = working.ledger.get(key)
         if item is None:
@@ -62,7 +69,7 @@ def report(result: engine.Result, goal: Iterable[Key], working: engine.Session, 
         why = result.failed.get(key) or goals.missing(item)
         if why:
             output.line(f"{key} {'failed' if key in result.failed else 'pending'}: {why}")
-    if result.failed and not result.timed_out:
+    if not result.timed_out and any(key in result.failed for key in goal):
         return SOME_FAILED
     if wait and result.timed_out and result.unreached:
         count = "1 object is" if len(result.unreached) == 1 else f"{len(result.unreached)} objects are"
