@@ -80,15 +80,10 @@ def load(
     session: Session, filename: tuple[str, ...], *, recursive: bool, allow_generate_name: bool = False
 ) -> tuple[Loaded, str]:
     """Read the manifests, and tell which source they are: a directory is one, files and stdin are none."""
-    import sys
+    from vmctl.cli.manifests import read
+    from vmctl.manifests import sources
 
-    from vmctl.manifests import loading, sources
-    from vmctl.manifests.cache import ParseCache
-
-    with ParseCache(session.settings.state_dir / "manifests.cache") as cache:
-        loaded = loading.load(
-            filename, recursive=recursive, stdin=sys.stdin.buffer, cache=cache, allow_generate_name=allow_generate_name
-        )
+    loaded = read(session, filename, recursive=recursive, allow_generate_name=allow_generate_name)
     only_directory = len(filename) == 1 and len(loaded.directories) == 1
     return loaded, sources.source_of(loaded.directories[0]).identity if only_directory else ""
 

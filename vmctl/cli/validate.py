@@ -1,17 +1,17 @@
-"""`vmctl validate`: checks manifests without touching anything."""
+"""`vmctl validate`: checks manifests without touching anything but its memory of unchanged files."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from vmctl.cli import output
-from vmctl.cli.options import files_options, verb
+from vmctl.cli.options import files_options, pass_session, verb
 from vmctl.errors import ManifestError, UsageError
 
 if TYPE_CHECKING:
+    from vmctl.cli.session import Session
     from vmctl.manifests.documents import Loaded
 
 
@@ -25,17 +25,18 @@ if TYPE_CHECKING:
 )
 @files_options
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing when all is well.")
-def command(filename: tuple[str, ...], recursive: bool, quiet: bool) -> None:
+@pass_session
+def command(session: Session, filename: tuple[str, ...], recursive: bool, quiet: bool) -> None:
     """Check manifests: syntax, kinds, fields, values, names that are there twice.
 
     Every problem is told at once, with its file, line and column; exit code 2 when there is one. What this version does
     not carry out yet is told as a remark: it validates, and `apply` refuses it.
     """
-    from vmctl.manifests.loading import load
+    from vmctl.cli.manifests import read
 
     if not filename:
         raise UsageError("say what to validate", remedy="for example  vmctl validate -f machines/")
-    loaded = load(filename, recursive=recursive, stdin=sys.stdin.buffer, allow_generate_name=True)
+    loaded = read(session, filename, recursive=recursive, allow_generate_name=True)
     _remarks(loaded)
     if loaded.problems:
         raise ManifestError(loaded.problems)
