@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmctl.planning.usage import is_on
+from vmctl.planning.usage import takes_room
 from vmctl.resources.units import quantity_bytes, shown_quantity
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def objections(
     machine: Object, millicores: int, memory_bytes: int, objects: Objects, host: Host, place: Place
 ) -> Iterator[str]:
     """Why the machine cannot start now, with what is free and who has the rest."""
-    others = [other for other in objects.of_kind("VirtualMachine") if other.uid != machine.uid and is_on(other)]
+    others = [other for other in objects.of_kind("VirtualMachine") if other.uid != machine.uid and takes_room(other)]
     memory = sum(promised_memory(other) for other in others)
     room = int(host.memory_kib * 1024 * place.overcommit_memory)
     if memory + memory_bytes > room:

@@ -32,6 +32,7 @@ from vmctl.planning.steps import (
     Step,
     Undefine,
 )
+from vmctl.planning.usage import NO_ROOM
 from vmctl.resources.policies import Effect, Facts, dotted
 from vmctl.resources.virtualmachine import VirtualMachine
 
@@ -185,9 +186,7 @@ def _start(
         return replace(plan, steps=needs.make, settled=not needs.make)
     objections = _objections(world, needs, wanted)
     if objections:
-        return _resting(
-            world, spec, needs, "Starting", Condition("Running", "False", "NotRunning", "; ".join(objections))
-        )
+        return _resting(world, spec, needs, "Starting", Condition("Running", "False", NO_ROOM, "; ".join(objections)))
     failure = world.failure
     if failure is not None and _gave_up(world):
         return _resting(world, spec, needs, "Pending", _failed(failure))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmctl.planning.conditions import find
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
     from vmctl.planning.objects import Object, Objects
 
+NO_ROOM = "PodNotStarted"  # reason of the condition Running while this host does not suit a machine
 ON = frozenset({"Starting", "Running", "Stopping", "Migrating", "Pause", "Degraded"})
 
 
@@ -33,6 +35,16 @@ def _key(machine: Object, ref: dict[str, str]) -> Key:
 def is_on(machine: Object) -> bool:
     """Whether the machine is on, or on its way to either side of that."""
     return machine.phase in ON or bool(attached_keys(machine))
+
+
+def takes_room(machine: Object) -> bool:
+    """Whether the machine has a share of the host: it is on or is being started, and does not itself wait for room.
+
+    Of two that wait for the same room neither keeps it from the other, else both would wait for ever.
+    """
+    running = find(machine.status, "Running")
+    waits = running is not None and running["reason"] == NO_ROOM
+    return is_on(machine) and not (waits and not attached_keys(machine))
 
 
 def may_have_open(machine: Object, device: Key) -> bool:
