@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import libvirt_qemu
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from tests.e2e.guests import tiny_guest
-from tests.hypervisor.machines import INSTALLATION, MAC, disk, machine
+from tests.hypervisor.machines import INSTALLATION, MAC, disk, machine, machines
 from vmctl.errors import Busy, Exists, NotFound, Rejected, Unsupported
 from vmctl.hypervisor import leases
 from vmctl.hypervisor.libvirt_driver import LibvirtDriver
@@ -101,6 +102,19 @@ def test_every_kind_of_machine_starts_and_is_read_as_written(
     again = driver.observe(wanted.uid)
     assert again is not None
     assert (again.running, again.defined) == (wanted, wanted)
+
+
+@given(hardware=machines(), other=machines())
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_machine_becomes_any_other_and_is_read_as_written(
+    driver: LibvirtDriver, hardware: Hardware, other: Hardware
+) -> None:
+    for wanted in (hardware, replace(other, uid=hardware.uid, domain=hardware.domain), hardware):
+        driver.define(wanted)
+        seen = driver.observe(wanted.uid)
+        assert seen is not None
+        assert seen.defined == wanted
+    driver.undefine(hardware.uid)
 
 
 @pytest.mark.parametrize(("bus", "fields"), [("scsi", {}), ("sata", {}), ("virtio", {}), ("virtio", LEGACY)])
@@ -202,6 +216,11 @@ class TestFailures:
         failure = self.fails(driver, machine(disks=(disk(text),)))
         assert isinstance(failure, Rejected)
         assert "no qcow2 image" in str(failure)
+
+    def test_a_read_only_disk_of_an_old_kind(self, driver: LibvirtDriver, images: Path) -> None:
+        with pytest.raises(Unsupported, match="cannot be a SATA or IDE disk") as raised:
+            driver.define(machine(disks=(disk(blank(images), bus="sata", readonly=True),)))
+        assert "enableParavirtualization" in raised.value.remedy
 
     def test_a_network_that_is_not_there(self, driver: LibvirtDriver) -> None:
         failure = self.fails(driver, machine(nics=(Nic("ua-nic-main", MAC, network="none"),)))

@@ -102,6 +102,12 @@ _EXPLANATIONS = (
         "let libvirt use the cpu controller (cgroup_controllers in qemu.conf)",
     ),
     _of(
+        r"readonly (ide|sata) disks are not supported",
+        Unsupported,
+        "a read-only image cannot be a SATA or IDE disk",
+        "set enableParavirtualization: true, or make a VirtualDisk of the image",
+    ),
+    _of(
         r"Failed to create PTY: Permission denied",
         Rejected,
         "QEMU's user may not make a terminal for the serial console",
