@@ -162,7 +162,7 @@ def _devices(world: World, needs: Dependencies) -> list[dict[str, Any]]:
     for alias, disk in attached.items():
         key = named(alias)
         if key is not None:  # taken out of the spec, or not ready any more: it stays until the machine is off
-            found.append(_device(key, disk, sizes.get(alias, 0), disk.boot))
+            found.append(_device(key, disk, sizes.get(alias, 0), None))
     return found
 
 

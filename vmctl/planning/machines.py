@@ -32,12 +32,13 @@ from vmctl.planning.steps import (
     Step,
     Undefine,
 )
-from vmctl.planning.usage import NO_ROOM
+from vmctl.planning.usage import NO_ROOM, ON
 from vmctl.resources.policies import Effect, Facts, dotted
 from vmctl.resources.virtualmachine import VirtualMachine
 
 if TYPE_CHECKING:
     from vmctl.planning.hardware import Hardware
+    from vmctl.planning.observed import Domain
     from vmctl.resources.machine_fields import VirtualMachineSpec
 
 LOOK_FOR_AGENT_S = 2.0
@@ -125,32 +126,59 @@ def _on(world: World, spec: VirtualMachineSpec, needs: Dependencies, wanted: Har
     domain = world.domain
     if domain is None:
         raise AssertionError("called for a machine that is on")
-    waits = (*difference.of(Effect.LIVE), *difference.of(Effect.RESTART))  # no live verb acts yet: everything waits
-    phase = {"paused": "Pause", "stopping": "Stopping", "crashed": "Stopping"}.get(domain.power, "Running")
-    trouble = _io_trouble(world)
-    picture = Picture(
-        phase,
-        trouble,
-        entries(item.change for item in waits),
-        _waiting_text(waits),
-        boot_trouble=boot_trouble(world, spec),
-        not_applied=_not_applied(waits, needs),
-    )
+    asked = wish(spec.run_policy, domain, noted(world.notes), world.place.boot_id)
+    picture = _picture(world, spec, needs, difference, phase=_phase(domain, asked))
     status = machine_status.status(world, spec, needs, picture)
     steps: tuple[Step, ...] = needs.make
     if difference.defined_differs and domain.power in ("running", "paused") and world.failure is None:
-        steps = (*steps, Define(wanted))
-    asked = wish(spec.run_policy, domain, noted(world.notes), world.place.boot_id)
+        seed = (needs.write_seed,) if needs.write_seed else ()  # the new definition names it; QEMU has the old one open
+        steps = (*steps, *seed, Define(wanted))
     if not asked.on:
         steps = (*steps, ShutDown(world.object.uid, spec.termination_grace_period_seconds, asked.why))
     elif domain.power == "crashed":
         steps = (*steps, CutPower(world.object.uid, "it crashed"))
-    first = world.object.phase != "Running" and phase == "Running"
-    notes = (Note("Started", "the machine runs"),) if first else ()
-    again = world.now + LOOK_FOR_AGENT_S if world.guest is None and phase == "Running" else None
+    again = world.now + LOOK_FOR_AGENT_S if world.guest is None and picture.phase == "Running" else None
     return Plan(
-        status, steps, notes, look_again=again, waits_for=needs.waits_for, changes=_shown(difference), settled=not steps
+        status,
+        steps,
+        _told(world, picture),
+        look_again=again,
+        waits_for=needs.waits_for,
+        changes=_shown(difference),
+        settled=not steps,
     )
+
+
+def _phase(domain: Domain, asked: Wish) -> str:
+    if not asked.on or domain.power in ("stopping", "crashed"):
+        return "Stopping"
+    return "Pause" if domain.power == "paused" else "Running"
+
+
+def _picture(
+    world: World, spec: VirtualMachineSpec, needs: Dependencies, difference: Difference, *, phase: str
+) -> Picture:
+    """A machine that is on, with what waits for its restart; no live verb acts yet, so everything waits."""
+    waits = (*difference.of(Effect.LIVE), *difference.of(Effect.RESTART))
+    shown = [item for item in _shown(difference) if item.effect != "refused"]
+    return Picture(
+        phase,
+        _trouble(world),
+        entries(item.change for item in waits),
+        "; ".join(f"{item.path}: {item.reason}" for item in shown),
+        boot_trouble=boot_trouble(world, spec),
+        not_applied=_not_applied(len(shown), needs),
+    )
+
+
+def _told(world: World, picture: Picture) -> tuple[Note, ...]:
+    """What happened to a machine that is on, told once."""
+    before, notes = world.object, []
+    if picture.phase == "Running" and before.phase in ("", "Pending", "Starting", "Stopped"):
+        notes.append(Note("Started", "the machine runs"))
+    if picture.waiting and picture.waiting != before.status.get("restartAwaitingChanges"):
+        notes.append(Note("RestartAwaitingChanges", f"{picture.not_applied}: {picture.waiting_text}"))
+    return tuple(notes)
 
 
 def _off(
@@ -174,7 +202,8 @@ def _off(
             *_network_steps(world, needs, ""),
             Define(wanted),
         )
-    return Plan(status, steps, waits_for=needs.waits_for, changes=_shown(difference), settled=not steps)
+    notes = (Note("Stopped", f"the machine is off: {asked.why}"),) if world.object.phase in ON else ()
+    return Plan(status, steps, notes, waits_for=needs.waits_for, changes=_shown(difference), settled=not steps)
 
 
 def _start(
@@ -203,7 +232,9 @@ def _start(
         Define(replace(wanted, nonce=nonce)),
         Start(world.object.uid, nonce, asked.why),
     )
-    return Plan(status, steps, settled=False)
+    went_off = f"the machine went off; it is started again ({asked.why})"
+    notes = (Note("Stopped", went_off),) if world.object.phase in ("Running", "Pause", "Stopping") else ()
+    return Plan(status, steps, notes, settled=False)
 
 
 def _objections(world: World, needs: Dependencies, wanted: Hardware) -> list[str]:
@@ -270,16 +301,19 @@ def _leave(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: str
     return Plan(status, (*steps, ForgetObject(item.key, item.uid)), settled=False)
 
 
-def _io_trouble(world: World) -> Condition | None:
+def _trouble(world: World) -> Condition | None:
+    """Why a machine that libvirt keeps does not run."""
     domain = world.domain
+    if domain is not None and domain.power == "crashed":
+        message = f"the guest crashed ({domain.power_reason}); its power is cut"
+        return Condition("Running", "False", "GuestNotRunning", message)
     if domain is not None and domain.power == "paused" and domain.power_reason == "ioerror":
         return Condition(
             "Running",
             "False",
             "InternalVirtualMachineError",
-            "QEMU paused the machine because the host could not read or write its disk: most likely the file "
-            "system with its "
-            "storage class is full; free space there and run `virsh resume` on it: nothing was lost",
+            "QEMU paused the machine because the host could not read or write its disk: most likely the file system "
+            "with its storage class is full; free space there and run `virsh resume` on it: nothing was lost",
         )
     return None
 
@@ -305,19 +339,15 @@ def boot_trouble(world: World, spec: VirtualMachineSpec) -> str:
     )
 
 
-def _waiting_text(waits: tuple[Judged, ...]) -> str:
-    return "; ".join(dict.fromkeys(f"{dotted(item.change.path)}: {item.verdict.reason}" for item in waits))
-
-
-def _not_applied(waits: tuple[Judged, ...], needs: Dependencies) -> str:
-    if not waits:
+def _not_applied(count: int, needs: Dependencies) -> str:
+    if not count:
         return ""
     caution = (
         ""
         if needs.ready
         else "; a restart now would leave the machine Pending, because not everything it depends on is ready"
     )
-    return f"{len(waits)} change{'s wait' if len(waits) > 1 else ' waits'} for a restart{caution}"
+    return f"{count} change{'s wait' if count > 1 else ' waits'} for a restart{caution}"
 
 
 def _shown(difference: Difference) -> tuple[Waiting, ...]:
