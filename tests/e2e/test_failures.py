@@ -77,6 +77,8 @@ def test_lost_files_are_told_and_not_replaced(product: Product, images: ImageSer
     assert str(disk_file) in product.condition("vd", "brittle", "Ready")["message"]
     assert not image_file.exists()
     assert not disk_file.exists()
+    again = product.apply(*documents, wait=False, code=3)
+    assert "virtualdisk.virtualization.deckhouse.io/brittle failed: the file" in again.out
     assert len(images.conduct.requests) == asked, "nothing is fetched in place of what was lost"
 
     for file, elsewhere in kept.items():
@@ -151,6 +153,7 @@ def test_addresses_that_others_use_are_refused_until_others_are_chosen(
         assert "virtualMachineCIDRs" in answer.out
         assert "second" not in product.domains()
 
+        second.run("delete", "vm", "second", "--wait")  # and with it the address it had
         second.apply(NETWORKS, *documents)
         assert second.status("vm", "second")["ipAddress"].startswith("10.77.0.")
         assert product.phase("vm", "owner") == "Running"

@@ -109,6 +109,8 @@ def _apply(
         output.flush()
         goal = [item.key for item in applied]
         restless = engine.unsettled()
+        if wait:  # what is at rest may be waited for all the same: another process may bring what it lacks
+            restless = list(dict.fromkeys([*restless, *working.unreached(engine, goal)]))
         if not restless:
             return working.report(Result(), goal, engine, wait=False)
         result = working.converge(engine, restless, wait=wait, timeout_s=timeout_s, goal=goal, quiet=quiet)

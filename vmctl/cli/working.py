@@ -62,14 +62,17 @@ def report(result: engine.Result, goal: Iterable[Key], working: engine.Session, 
     for key, why in result.failed.items():
         if key not in goal:
             output.remark(f"{key} failed: {why}")
+    some_failed = False
     for key in goal:
         item = working.ledger.get(key)
         if item is None:
             continue
+        failed = key in result.failed or goals.failed(item)
+        some_failed |= failed
         why = result.failed.get(key) or goals.missing(item)
         if why:
-            output.line(f"{key} {'failed' if key in result.failed else 'pending'}: {why}")
-    if not result.timed_out and any(key in result.failed for key in goal):
+            output.line(f"{key} {'failed' if failed else 'pending'}: {why}")
+    if some_failed and not result.timed_out:
         return SOME_FAILED
     if wait and result.timed_out and result.unreached:
         count = "1 object is" if len(result.unreached) == 1 else f"{len(result.unreached)} objects are"
@@ -78,6 +81,13 @@ def report(result: engine.Result, goal: Iterable[Key], working: engine.Session, 
             remedy="run the command again to go on waiting",
         )
     return 0
+
+
+def unreached(working: engine.Session, goal: Iterable[Key]) -> list[Key]:
+    """The objects that are not where their spec asks, as last recorded."""
+    from vmctl.planning import goals
+
+    return [key for key in goal if (item := working.ledger.get(key)) is not None and goals.missing(item)]
 
 
 def seconds(text: str | None) -> float | None:
