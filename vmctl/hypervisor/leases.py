@@ -49,13 +49,17 @@ def reread(connection: Any, network: NatNetwork) -> None:
     """Make the network's dnsmasq read its directories anew.
 
     libvirt signals it after a change of the network's DNS: one that comes and goes, because only libvirt knows the
-    process.
+    process. Where a killed process left it behind, it only goes.
     """
     host = serialise(node("host", node("hostname", text="reread.invalid"), ip=network.gateway))
     live, section = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE, libvirt.VIR_NETWORK_SECTION_DNS_HOST
     with translated("refresh network", network.name):
         present = connection.networkLookupByUUIDString(network.uuid)
-        present.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, host, live)
+        try:
+            present.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, host, live)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+                raise
         present.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, host, live)
 
 

@@ -48,7 +48,7 @@ class LibvirtDriver:
         self._connection = Connection(uri, events=events)
         self._host: Host | None = None
         self._host_lock = threading.Lock()
-        self._network_lock = threading.Lock()  # all machines of a first apply bring up the same network
+        self._network_lock = threading.Lock()  # many machines come and go on the same network at the same moment
 
     def host(self) -> Host:
         """Facts of the host; asked once and kept."""
@@ -228,7 +228,8 @@ class LibvirtDriver:
         """Make dnsmasq drop a lease so that the address can go to another MAC."""
         from vmctl.hypervisor import leases
 
-        leases.forget(self._connection.get(), network, address, mac)
+        with self._network_lock:
+            leases.forget(self._connection.get(), network, address, mac)
 
     def console(self, uid: str, *, force: bool = False) -> StreamConsole:
         """Open the serial console; Busy when somebody has it and `force` is not given."""
