@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +28,15 @@ if TYPE_CHECKING:
     from vmctl.state.store import Store
 
 DEFAULT_CIDRS = ("10.66.0.0/16",)
-FIRMWARE_WORDS = ("No bootable device", "No bootable option or device was found", "Access Denied", "Security Violation")
-TRANSCRIPT_TAIL = 16_384
+# What firmware writes when it gives up: SeaBIOS, OVMF, OVMF's shell, OVMF with Secure Boot.
+GAVE_UP = re.compile(
+    r"No bootable device\."
+    r"|BdsDxe: No bootable option or device was found"
+    r"|EFI Internal Shell"
+    r"|BdsDxe: failed to (?:load|start) [^\r\n]*: (?:Access Denied|Security Violation)"
+)
+STARTING = "BdsDxe: starting "  # it found something to boot after all
+TRANSCRIPT_TAIL = 4096  # firmware that gave up has said so last; a guest writes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,4 +159,5 @@ def _firmware_said(log: Path) -> str:
             text = file.read().decode(errors="replace")
     except OSError:
         return ""
-    return " ".join(word for word in FIRMWARE_WORDS if word in text)
+    said = text.rpartition(STARTING)[2] if "EFI Internal Shell" not in text else text
+    return " ".join(dict.fromkeys(GAVE_UP.findall(said)))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vmctl.planning import addresses, classes, sizing, usage
 from vmctl.planning.conditions import Condition
 from vmctl.planning.images import finished
-from vmctl.planning.machine_hardware import Device, Seed
+from vmctl.planning.machine_hardware import NO_READONLY_DISKS, Device, Seed, buses
 from vmctl.planning.networks import network_of
 from vmctl.planning.steps import CreateObject, WriteSeed
 from vmctl.resources.keys import Key
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vmctl.planning.objects import Object
-    from vmctl.planning.plans import World
+    from vmctl.planning.plans import LayerSeen, World
     from vmctl.resources.machine_fields import VirtualMachineSpec
 
 CLOUD_INIT = "provisioning.virtualization.deckhouse.io/cloud-init"
@@ -173,8 +173,8 @@ def _devices(world: World, spec: VirtualMachineSpec, found: _Found) -> tuple[Dev
     keys = usage.device_keys(world.object)
     for key, ref in zip(keys, spec.block_device_refs, strict=True):
         device = world.objects.get(key)
-        trouble = _device_trouble(world, key, device)
         seen = finished(world, device.uid) if device is not None else None
+        trouble = _device_trouble(world, key, device) or _bus_trouble(spec, key, seen)
         if trouble or seen is None:
             waiting.append(trouble or f"{key.short} has no data yet")
             found.waits_for.append(key)
@@ -208,6 +208,17 @@ def _device_trouble(world: World, key: Key, device: Object | None) -> str:
         if has is not None and has.uid != world.object.uid:
             return f"{key.short} is in use by VirtualMachine {has.key.name}; this machine starts when that one is off"
     return ""
+
+
+def _bus_trouble(spec: VirtualMachineSpec, key: Key, seen: LayerSeen | None) -> str:
+    """Why the machine's bus cannot take a device, or nothing."""
+    disk_bus, _ = buses(spec)
+    if key.kind == "VirtualDisk" or seen is None or seen.cdrom or disk_bus not in NO_READONLY_DISKS:
+        return ""
+    return (
+        f"{key.short} is attached read-only, which a {disk_bus.upper()} disk cannot be; make a VirtualDisk from it, or "
+        "leave enableParavirtualization on"
+    )
 
 
 def _provisioning(world: World, spec: VirtualMachineSpec, found: _Found) -> tuple[Seed | None, WriteSeed | None]:

@@ -112,7 +112,10 @@ def _provision(world: World, home: Home) -> Plan:
         parent = world.objects.get(parent_key)
         seen = finished(world, parent.uid) if parent is not None and parent.phase == "Ready" else None
         ready = source_ready(parent_key, parent, world.objects)
-        if parent is None or seen is None:
+        if ready.status != "True":
+            return _waiting(world, "DatasourceReady", ready, (parent_key,), home)
+        if seen is None:
+            ready = Condition("DatasourceReady", "False", ready.reason, f"{parent_key.short} has no data")
             return _waiting(world, "DatasourceReady", ready, (parent_key,), home)
         step = CopyLayer(layer, seen.layer.directory, seen.layer.id)
     message = (

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 RECORD = "metadata:spec"
 SEED = "ua-seed"
+NO_READONLY_DISKS = frozenset({"sata", "ide"})  # QEMU refuses them there; a CD-ROM is read-only by nature
 MAIN_NIC = "ua-main"
 
 
@@ -155,13 +156,13 @@ def _disks(spec: VirtualMachineSpec, parts: Parts) -> tuple[Disk, ...]:
         for index, device in enumerate(parts.devices, 1)
     ]
     if parts.seed is not None:
-        sysprep = parts.seed.sysprep
+        cdrom = parts.seed.sysprep or disk_bus in NO_READONLY_DISKS
         found.append(
             Disk(
                 SEED,
                 parts.seed.path,
-                cdrom_bus if sysprep else disk_bus,
-                "cdrom" if sysprep else "disk",
+                cdrom_bus if cdrom else disk_bus,
+                "cdrom" if cdrom else "disk",
                 "raw",
                 readonly=True,
                 serial="seed",
