@@ -10,6 +10,8 @@ from vmctl.planning.plans import Plan, World
 from vmctl.planning.steps import ForgetObject
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vmctl.planning.objects import Object, Objects
     from vmctl.planning.observed import Host
 
@@ -41,8 +43,13 @@ def plan(world: World) -> Plan:
     }
     conditions: list[Condition] = []
     if cpu["type"] == "Discovery":
-        conditions.append(Condition("Discovered", "True", "DiscoverySucceeded"))
-        extra["cpuFeatures"] = {"enabled": sorted(host.features)}
+        elsewhere = _elsewhere(cpu, node, host)
+        conditions.append(
+            Condition("Discovered", "False", "DiscoveryFailed", elsewhere)
+            if elsewhere
+            else Condition("Discovered", "True", "DiscoverySucceeded")
+        )
+        extra["cpuFeatures"] = {"enabled": [] if elsewhere else sorted(host.features)}
     elif cpu["type"] == "Features":
         extra["cpuFeatures"] = {
             "enabled": sorted(cpu["features"]),
@@ -50,7 +57,9 @@ def plan(world: World) -> Plan:
         }
     trouble = _unsuitable(item, node, host)
     if trouble:
-        conditions.insert(0, Condition("Ready", "False", "NoSuitableNodesFound", trouble))
+        nothing = cpu["type"] == "Discovery" and not extra["cpuFeatures"]["enabled"]
+        reason = "NoCpuFeaturesEnabled" if nothing else "NoSuitableNodesFound"
+        conditions.insert(0, Condition("Ready", "False", reason, trouble))
         return Plan(_status(world, "Pending", conditions, extra))
     conditions.insert(0, Condition("Ready", "True", "SuitableNodesFound"))
     extra["availableNodes"] = [node.key.name if node else host.name]
@@ -62,12 +71,22 @@ def _unsuitable(item: Object, node: Object | None, host: Host) -> str:
     selector = item.document["spec"].get("nodeSelector")
     if selector and not placement.matches(selector, node.labels if node else {}):
         return f"the nodeSelector does not match the labels of {host.name}"
+    if cpu["type"] == "Discovery":
+        return _elsewhere(cpu, node, host) or ("" if host.features else "no CPU features were found on this host")
     if cpu["type"] == "Model" and cpu["model"] not in host.models:
         known = ", ".join(sorted(host.models)[:8]) or "none"
         return f"this host cannot give a guest the CPU model {cpu['model']}; it can: {known} …"
     missing = sorted(set(cpu.get("features") or ()) - host.features) if cpu["type"] == "Features" else []
     if missing:
         return f"this host cannot give a guest the CPU feature{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+    return ""
+
+
+def _elsewhere(cpu: Mapping[str, Any], node: Object | None, host: Host) -> str:
+    """Why this host is none of those that features are discovered on."""
+    selector = (cpu.get("discovery") or {}).get("nodeSelector")
+    if selector and not placement.matches(selector, node.labels if node else {}):
+        return f"discovery.nodeSelector does not match the labels of {host.name}"
     return ""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vmctl.planning import images, storage_classes
-from vmctl.planning.conditions import Condition, written
+from vmctl.planning.conditions import Condition, find, written
 from vmctl.planning.images import finished, layer_id, layers_of, source_ready, world_progress
 from vmctl.planning.machine_hardware import alias
 from vmctl.planning.plans import LayerSeen, Note, Plan, World
@@ -23,12 +23,12 @@ from vmctl.planning.steps import (
     Step,
 )
 from vmctl.planning.storage_classes import Home, Missing
-from vmctl.planning.usage import holder, machines_using, may_have_open
+from vmctl.planning.usage import attached_keys, holder, machines_using, may_have_open
+from vmctl.resources.keys import Key
 from vmctl.resources.units import quantity_bytes, shown_quantity
 
 if TYPE_CHECKING:
     from vmctl.planning.objects import Object, Objects
-    from vmctl.resources.keys import Key
 
 TOO_SMALL = (
     "persistentVolumeClaim.size {size} is smaller than the image, which unpacks to {unpacked}; "
@@ -198,18 +198,9 @@ def _kept(world: World, seen: LayerSeen) -> Plan:
             )
         )
     size = wanted_bytes(item)
-    ready = Condition("Ready", "True", "Ready")
     if size is not None and size > seen.size_bytes:
-        failure = world.failure
-        message = (
-            failure.sentence if failure else f"growing from {shown_quantity(seen.size_bytes)} to {shown_quantity(size)}"
-        )
-        status = _status(
-            world, "Resizing", [classed, ready, Condition("Resizing", "True", "InProgress", message)], extra
-        )
-        if failure is not None and (failure.retry_at is None or failure.retry_at > world.now):
-            return Plan(status, look_again=failure.retry_at, settled=failure.retry_at is None)
-        return Plan(status, (GrowLayer(seen.layer, size, _running_with(item, world)),), settled=False)
+        return _grow(world, seen, size, classed, extra)
+    ready = Condition("Ready", "True", "Ready")
     first = item.phase not in ("Ready", "Resizing", "PVCLost")
     notes = (
         (Note("DataSourceImportCompleted", f"the disk is ready ({shown_quantity(seen.size_bytes)})"),) if first else ()
@@ -219,9 +210,37 @@ def _kept(world: World, seen: LayerSeen) -> Plan:
     return Plan(_status(world, "Ready", [classed, ready], extra), notes=notes)
 
 
+def _grow(world: World, seen: LayerSeen, size: int, classed: Condition, extra: dict[str, Any]) -> Plan:
+    """A disk that is to be larger than it is; what it holds can be used all the while."""
+    item, failure = world.object, world.failure
+    ready = Condition("Ready", "True", "Ready")
+    storage_class = world.objects.get(Key("StorageClass", "", seen.layer.storage_class))
+    if storage_class is not None and not storage_classes.home(storage_class).expands:
+        why = f"storage class {seen.layer.storage_class} does not let disks grow (allowVolumeExpansion)"
+        status = _status(world, "Ready", [classed, ready, Condition("Resizing", "False", "NotAvailable", why)], extra)
+        told = find(item.status, "Resizing") is not None
+        return Plan(status, notes=() if told else (Note("VirtualDiskResizingNotAvailable", why, warning=True),))
+    resizing = Condition(
+        "Resizing", "True", "InProgress", f"growing from {shown_quantity(seen.size_bytes)} to {shown_quantity(size)}"
+    )
+    if failure is not None and failure.retry_at is None:
+        resizing = Condition("Resizing", "False", "NotAvailable", failure.sentence)
+    elif failure is not None:
+        again = f"{failure.sentence}; tried again (attempt {failure.attempts + 1})"
+        resizing = Condition("Resizing", "True", "InProgress", again)
+    status = _status(world, "Resizing", [classed, ready, resizing], extra)
+    if failure is not None and (failure.retry_at is None or failure.retry_at > world.now):
+        return Plan(status, look_again=failure.retry_at, settled=failure.retry_at is None)
+    return Plan(status, (GrowLayer(seen.layer, size, _running_with(item, world)),), settled=False)
+
+
 def _running_with(item: Object, world: World) -> tuple[str, str] | None:
-    """The running machine that has the disk open, and the alias it knows the disk by."""
-    user = next(machines_using(item, world.objects, mounted=True), None)
+    """The running machine that has the disk open, and the alias it knows the disk by.
+
+    One that is only being started, or waits for room, has nothing open yet; QEMU's own lock settles what is in between.
+    """
+    users = machines_using(item, world.objects, mounted=True)
+    user = next((one for one in users if one.phase != "Starting" or item.key in attached_keys(one)), None)
     return (user.uid, alias(item.key)) if user is not None else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vmctl.planning import storage_classes
@@ -102,22 +103,10 @@ def _provision(world: World, home: Home) -> Plan:
                 world_progress(world),
             )
         )
-    step: Step
+    ready, step = _source(world, layer)
     parent_key = reference(item)
-    if parent_key is None:
-        http = source["http"]
-        step = ImportLayer(layer, http["url"], http.get("checksum") or {}, http.get("caBundle") or "")
-        ready = Condition("DatasourceReady", "True", "DatasourceReady")
-    else:
-        parent = world.objects.get(parent_key)
-        seen = finished(world, parent.uid) if parent is not None and parent.phase == "Ready" else None
-        ready = source_ready(parent_key, parent, world.objects)
-        if ready.status != "True":
-            return _waiting(world, "DatasourceReady", ready, (parent_key,), home)
-        if seen is None:
-            ready = Condition("DatasourceReady", "False", ready.reason, f"{parent_key.short} has no data")
-            return _waiting(world, "DatasourceReady", ready, (parent_key,), home)
-        step = CopyLayer(layer, seen.layer.directory, seen.layer.id)
+    if step is None:
+        return _waiting(world, "DatasourceReady", ready, (parent_key,) if parent_key else (), home)
     message = (
         "the image is being imported"
         if failure is None
@@ -132,6 +121,24 @@ def _provision(world: World, home: Home) -> Plan:
     if failure is not None and failure.retry_at is not None and failure.retry_at > world.now:
         return Plan(status, stale, look_again=failure.retry_at, settled=False)
     return Plan(status, (*stale, step), settled=False)
+
+
+def _source(world: World, layer: Layer) -> tuple[Condition, Step | None]:
+    """Where the bytes come from, and the step that fetches them if they can be had now."""
+    item = world.object
+    parent_key = reference(item)
+    if parent_key is None:
+        http = item.document["spec"]["dataSource"]["http"]
+        step = ImportLayer(layer, http["url"], http.get("checksum") or {}, http.get("caBundle") or "")
+        return Condition("DatasourceReady", "True", "DatasourceReady"), step
+    parent = world.objects.get(parent_key)
+    ready = source_ready(parent_key, parent, world.objects)
+    seen = finished(world, parent.uid) if parent is not None else None
+    if ready.status != "True":
+        return ready, None
+    if seen is None:
+        return replace(ready, status="False", reason="ImageNotReady", message=f"{parent_key.short} has no data"), None
+    return ready, CopyLayer(layer, seen.layer.directory, seen.layer.id)
 
 
 def _ready(world: World, seen: LayerSeen) -> Plan:
@@ -153,9 +160,8 @@ def _ready(world: World, seen: LayerSeen) -> Plan:
                     ),
                     _in_use(world),
                 ],
-                {},
-            ),
-            settled=True,
+                _kept(item),
+            )
         )
     extra = {
         "progress": "100%",
@@ -179,13 +185,20 @@ def _ready(world: World, seen: LayerSeen) -> Plan:
     if source is not None:
         extra["sourceUID"] = source.uid
     status = _status(world, "Ready", [*conditions, Condition("Ready", "True", "Ready"), _in_use(world)], extra)
-    first = item.phase not in ("Ready", "ImageLost")
-    notes = (
-        (Note("DataSourceImportCompleted", f"the image is ready ({shown_size(seen.size_bytes)} unpacked)"),)
-        if first
-        else ()
-    )
-    return Plan(status, notes=notes)
+    return Plan(status, notes=tuple(_told(item, seen)))
+
+
+def _told(item: Object, seen: LayerSeen) -> Iterator[Note]:
+    if item.phase == "ImageLost":
+        yield Note(f"{item.key.kind}LostRecovered", "the file of the image is there again")
+    elif item.phase != "Ready":
+        yield Note("DataSourceImportCompleted", f"the image is ready ({shown_size(seen.size_bytes)} unpacked)")
+
+
+def _kept(item: Object) -> dict[str, Any]:
+    """What stays true of an image that is lost or is being deleted."""
+    fields = ("cdrom", "format", "size", "target", "storageClassName", "sourceUID")
+    return {name: item.status[name] for name in fields if name in item.status}
 
 
 def _leave(world: World) -> Plan:
@@ -207,7 +220,7 @@ def _leave(world: World) -> Plan:
                         f"attached to {names}; stop it, or take the image out of its blockDeviceRefs",
                     ),
                 ],
-                {},
+                _kept(item),
             ),
             waits_for=tuple(holder.key for holder in holders),
         )
@@ -228,9 +241,8 @@ def source_ready(key: Key, parent: Object | None, objects: Objects) -> Condition
             "DatasourceReady", "False", f"{prefix}ImageNotFound", f"{key.short} does not exist; known: {known}"
         )
     if parent.phase != "Ready" or parent.terminating:
-        return Condition(
-            "DatasourceReady", "False", f"{prefix}ImageNotReady", f"{key.short} is {parent.phase or 'Pending'}"
-        )
+        state = "being deleted" if parent.terminating else parent.phase or "Pending"
+        return Condition("DatasourceReady", "False", f"{prefix}ImageNotReady", f"{key.short} is {state}")
     return Condition("DatasourceReady", "True", "DatasourceReady")
 
 

@@ -41,9 +41,11 @@ def _holders(item: Object, world: World) -> list[Key]:
     if item.key.kind == "Namespace":
         return [other.key for other in world.objects.by_key.values() if other.key.namespace == item.key.name]
     if item.key.kind == "StorageClass":
-        return [
-            other.key
-            for other in world.objects.by_key.values()
-            if other.status.get("storageClassName") == item.key.name
-        ]
+        return [other.key for other in world.objects.by_key.values() if _lies_in(other) == item.key.name]
     return []
+
+
+def _lies_in(item: Object) -> str:
+    """The storage class that has the bytes of an image or a disk; a cluster image tells it with its target."""
+    where = item.status.get("storageClassName") or (item.status.get("target") or {}).get("registryURL", "")
+    return str(where).partition("/")[0]
