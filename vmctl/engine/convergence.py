@@ -35,6 +35,7 @@ class Convergence:
         self._dirty: dict[Key, None] = {}
         self._busy: set[Key] = set()
         self._later: list[tuple[float, Key]] = []
+        self._due: dict[Key, float] = {}  # of several times in `_later`, the one that counts
         self._crash: BaseException | None = None
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pass")
         self.outcomes: dict[Key, Outcome] = {}
@@ -59,15 +60,15 @@ class Convergence:
     def run(self, done: Callable[[], bool], *, watched: Iterable[Key] = (), stay: bool = False) -> None:
         """Run passes until nothing is left to do now; with `stay`, go on until `done()`.
 
-        Somebody who stays also does what is to be looked at later, and looks at `watched` now and then: what changes in
-        a guest tells nobody. Raises what a pass raises that is not a failure of its object (a bug), after the others
-        have ended.
+        What failed is tried again meanwhile. Somebody who stays also looks again at what may have moved by itself, and
+        at `watched` now and then: what changes in a guest tells nobody. Raises what a pass raises that is not a failure
+        of its object (a bug), after the others have ended.
         """
         watched = list(watched)
         look_at = self._clock.now() + WATCH_S
         while True:
             with self._wake:
-                self._promote()
+                self._promote(stay=stay)
                 self._dispatch()
                 if self._crash is not None:
                     self._wait_for_busy()
@@ -90,10 +91,12 @@ class Convergence:
         while self._busy:
             self._wake.wait(TICK_S)
 
-    def _promote(self) -> None:
+    def _promote(self, *, stay: bool) -> None:
         now = self._clock.now()
         while self._later and self._later[0][0] <= now:
-            self._dirty[heapq.heappop(self._later)[1]] = None
+            due, key = heapq.heappop(self._later)
+            if self._due.get(key) == due and (stay or self.outcomes[key].failure is not None):
+                self._dirty[key] = None
 
     def _dispatch(self) -> None:
         for key in [key for key in self._dirty if key not in self._busy]:
@@ -112,5 +115,8 @@ class Convergence:
             if outcome is not None:
                 self.outcomes[key] = outcome
                 if outcome.look_again is not None and not outcome.gone:
+                    self._due[key] = outcome.look_again
                     heapq.heappush(self._later, (outcome.look_again, key))
+                else:
+                    self._due.pop(key, None)
             self._wake.notify_all()

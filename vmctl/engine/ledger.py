@@ -147,7 +147,7 @@ def _matters(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 
 def _essence(status: Mapping[str, Any]) -> tuple[Any, ...]:
-    conditions = [(item["type"], item["status"]) for item in status.get("conditions") or ()]
+    conditions = [(item["type"], item["status"], item["reason"]) for item in status.get("conditions") or ()]
     return (
         status.get("phase"),
         status.get("address"),

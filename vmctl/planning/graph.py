@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vmctl.errors import GraphError
-from vmctl.planning.usage import attached_keys
+from vmctl.planning.usage import attached_keys, waits_for_room
 from vmctl.resources import registry
 from vmctl.resources.keys import Key
 
@@ -87,7 +87,7 @@ def interested(key: Key, objects: Objects) -> Iterator[Key]:
         yield from (
             machine.key
             for machine in objects.of_kind("VirtualMachine")
-            if machine.key != key and machine.status.get("phase") in ("Pending", "Starting")
+            if machine.key != key and (machine.phase == "Pending" or waits_for_room(machine))
         )
     if key.kind in ("VirtualMachine", "Node"):  # classes follow the labels of the node, and tell who uses them
         yield from (known.key for known in objects.of_kind("VirtualMachineClass"))

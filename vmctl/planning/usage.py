@@ -42,9 +42,13 @@ def takes_room(machine: Object) -> bool:
 
     Of two that wait for the same room neither keeps it from the other, else both would wait for ever.
     """
+    return is_on(machine) and not (waits_for_room(machine) and not attached_keys(machine))
+
+
+def waits_for_room(machine: Object) -> bool:
+    """Whether this host did not suit the machine when it was last looked at."""
     running = find(machine.status, "Running")
-    waits = running is not None and running["reason"] == NO_ROOM
-    return is_on(machine) and not (waits and not attached_keys(machine))
+    return running is not None and running["reason"] == NO_ROOM
 
 
 def may_have_open(machine: Object, device: Key) -> bool:
