@@ -121,6 +121,24 @@ def uid_of(key: Key) -> str:
     return str(uuid.uuid5(NAMES, f"{key.kind}/{key.namespace}/{key.name}"))
 
 
+def declared(said: Json) -> Object:
+    """The object of a manifest, as it is stored; beside its fields those that the head of this module lists."""
+    manifest = {name: value for name, value in said.items() if name not in BESIDE}
+    kind = registry.BY_NAME[manifest["kind"]]
+    judged = judge({"apiVersion": kind.api_version, **manifest}, "default")
+    if judged.wrong or judged.not_acting or not judged.objects:
+        raise Impossible(f"no apply lets {manifest['kind']} in: {judged.wrong or judged.not_acting}")
+    key, document = judged.objects[0].key, judged.objects[0].document
+    if "owner" in said:
+        owner = key_of(said["owner"])
+        named = {"apiVersion": registry.BY_NAME[owner.kind].api_version, "kind": owner.kind, "name": owner.name}
+        document["metadata"]["ownerReferences"] = [{**named, "uid": uid_of(owner)}]
+    status = {**({"phase": said["phase"]} if "phase" in said else {}), **said.get("status", {})}
+    created = UP_AT + said.get("created", 0)
+    deleted = UP_AT + said["deleted"] if "deleted" in said else None
+    return Object(key, said.get("uid") or uid_of(key), 1, document, status, created, deleted)
+
+
 class _Builder:
     """Makes the values one after another; each checks what it builds on."""
 
@@ -183,24 +201,9 @@ class _Builder:
                 yield Object(key, uid_of(key), 1, document, {"phase": "Ready"}, UP_AT)
 
     def _object(self, said: Json) -> Object:
-        manifest = {name: value for name, value in said.items() if name not in BESIDE}
-        kind = registry.BY_NAME[manifest["kind"]]
-        judged = judge({"apiVersion": kind.api_version, **manifest}, "default")
-        if judged.wrong or judged.not_acting or not judged.objects:
-            raise Impossible(f"no apply lets {manifest['kind']} in: {judged.wrong or judged.not_acting}")
-        key, document = judged.objects[0].key, judged.objects[0].document
-        status = {**({"phase": said["phase"]} if "phase" in said else {}), **said.get("status", {})}
-        if "owner" in said:
-            owner = key_of(said["owner"])
-            reference = {"kind": owner.kind, "name": owner.name, "uid": uid_of(owner)}
-            document["metadata"]["ownerReferences"] = [
-                {"apiVersion": registry.BY_NAME[owner.kind].api_version, **reference}
-            ]
-        created = UP_AT + said.get("created", 0)
-        deleted = UP_AT + said["deleted"] if "deleted" in said else None
-        if deleted is not None and (deleted < created or deleted > self.now):
-            raise Impossible(f"{key.short} was deleted before it was made, or will be")
-        made = Object(key, said.get("uid") or uid_of(key), 1, document, status, created, deleted)
+        made = declared(said)
+        if made.deleted is not None and not made.created <= made.deleted <= self.now:
+            raise Impossible(f"{made.key.short} was deleted before it was made, or will be")
         if said.get("gone"):
             self.gone.append(made)
         return made
