@@ -97,3 +97,4 @@ class Stage:
         """Delete all machines and disks, so that the next measurement begins where the last one did."""
         self.vmctl("delete", "vm", "--all", "--force", "--yes", "--wait")
         self.vmctl("delete", "vd", "--all", "--wait")
+        self.vmctl("delete", "vmipl", "--all", "--wait")  # they would be kept for ten minutes

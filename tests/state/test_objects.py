@@ -185,6 +185,7 @@ def test_another_directory_cannot_take_what_one_owns(store: Store) -> None:
     assert (how, moved.source, moved.resource_version) == ("unchanged", "two", 1)
     assert store.inventory("one") == []
     assert store.inventory("two") == [moved] == [store.get(VM)]
+    assert (store.owned("one"), store.owned("two")) == (set(), {VM})
 
 
 def test_a_single_file_changes_what_a_directory_owns_and_owns_nothing(store: Store) -> None:
@@ -194,6 +195,7 @@ def test_a_single_file_changes_what_a_directory_owns_and_owns_nothing(store: Sto
     free, _ = store.apply(machine("free"), document("free"), file="/elsewhere/vm.yaml", line=9)
     assert (free.source, free.line) == ("", 9)
     assert store.inventory("") == []
+    assert store.owned("") == set()
 
 
 def test_adopting_changes_the_owner_and_nothing_else(store: Store) -> None:

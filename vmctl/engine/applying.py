@@ -118,5 +118,5 @@ def _in_order(manifests: Sequence[Manifest]) -> list[Manifest]:
 
 
 def _owned(store: Store, manifests: Sequence[Manifest], source: str) -> bool:
-    owned = {stored.key for stored in store.inventory(source)} if source else set()
+    owned = store.owned(source) if source else set()
     return not source or all(item.key in owned for item in manifests)

@@ -15,7 +15,7 @@ from vmctl.engine.clock import Clock, SystemClock
 from vmctl.engine.ledger import Ledger
 from vmctl.errors import Locked, TimedOut
 from vmctl.planning import goals
-from vmctl.planning.plans import Place
+from vmctl.planning.place import Place
 from vmctl.state.lock import EngineLock
 from vmctl.state.store import Store
 

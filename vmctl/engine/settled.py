@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from vmctl.planning.objects import Object, Objects
     from vmctl.planning.observed import Listed
-    from vmctl.planning.plans import Place
+    from vmctl.planning.place import Place
     from vmctl.resources.keys import Key
     from vmctl.state.layers import Layer
 

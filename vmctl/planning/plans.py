@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from vmctl.planning.place import Place
+
+__all__ = ["Failure", "LayerSeen", "Note", "Place", "Plan", "Progress", "Waiting", "World"]
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -56,18 +60,6 @@ class Progress:
     speed: float = 0.0
     average: float = 0.0
     stage: Literal["downloading", "converting"] = "downloading"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where things of this installation lie on the host, and who it is."""
-
-    installation: str
-    state_dir: str
-    hash_key: bytes = field(repr=False, default=b"")
-    boot_id: str = ""
-    overcommit_memory: float = 1.0
-    overcommit_cpu: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vmctl.errors import ChangeRefused, NotFoundError
 from vmctl.resources import registry
+from vmctl.resources.keys import Key
 from vmctl.state import database, merging
 from vmctl.state.section import Section
 from vmctl.state.stored import COLUMNS, Document, Stored, encoded, from_row
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
-    from vmctl.resources.keys import Key
 
 Applied = Literal["created", "configured", "unchanged"]
 Listing = list[Stored]  # inside the class `list` is the method
@@ -72,6 +72,11 @@ class Objects(Section):
             owned_elsewhere = bool(found.source and not source)
             place = (found.source, found.file, found.line) if owned_elsewhere else (source, file, line)
             return self._update(connection, found, merged, merging.applied_meta(wanted), place)
+
+    def foresee(self, key: Key, document: Mapping[str, Any]) -> Document:
+        """The document that `apply` would leave, labels and annotations merged; nothing is written."""
+        wanted, found = merging.normalised(key, document), self.get(key)
+        return wanted if found is None else merging.merged(found.document, found.applied_meta, wanted)
 
     def replace(
         self, key: Key, document: Mapping[str, Any], *, resource_version: int | None = None
@@ -161,6 +166,12 @@ class Objects(Section):
         found = self._select("WHERE source = ? AND source <> ''", (source,))
         found.sort(key=_place)
         return found
+
+    def owned(self, source: str) -> set[Key]:
+        """The names of what a source owns."""
+        query = "SELECT kind, namespace, name FROM objects WHERE source = ? AND source <> ''"
+        with self._database.reading() as connection:
+            return {Key(*row) for row in connection.execute(query, (source,))}
 
     def adopt(self, key: Key, source: str, file: str, line: int) -> None:
         """Let a source own the object, whoever did before. Raises NotFoundError when there is no such object."""
