@@ -1,25 +1,46 @@
-"""The examples: every file loads, names the schema of what it holds, and is one that the editor finds."""
+"""The examples: every file loads, names the schema of what it holds, is one that the editor finds, and does what it
+says."""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.engine.lab import Lab
 from vmctl.cli import main
+from vmctl.engine import applying
+from vmctl.engine.observing import Observer
+from vmctl.engine.passes import Passes
+from vmctl.engine.previewing import Look
+from vmctl.manifests import loading
+from vmctl.planning.conditions import find
+
+if TYPE_CHECKING:
+    from tests.http_images import ImageServer
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "examples").rglob("*.yaml"))
 SCHEMA_LINE = re.compile(r"# yaml-language-server: \$schema=(\S+)")
 
 
+DIRECTORIES = sorted({file.parent for file in FILES})
+# where a machine ends that does not simply run, and why
+ENDS = {
+    "install-from-iso": ("Stopped", "runPolicy Manual"),
+    "placement": ("Starting", "nodeSelector disktype=ssd is not a label of memory"),
+}
+
+
 def named(path: Path) -> str:
     return str(path.relative_to(ROOT / "examples"))
 
 
-@pytest.mark.parametrize("directory", sorted({file.parent for file in FILES}), ids=named)
+@pytest.mark.parametrize("directory", DIRECTORIES, ids=named)
 def test_an_example_is_valid_as_a_whole(
     directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,3 +65,45 @@ def test_the_quick_start_fetches_its_image_where_the_script_serves_it() -> None:
     port = re.search(r"^image_port=(\d+)", (ROOT / "install.sh").read_text(), re.MULTILINE)
     assert port
     assert f"url: http://127.0.0.1:{port[1]}/guest.qcow2\n" in (ROOT / "examples/quickstart/image.yaml").read_text()
+
+
+@pytest.mark.parametrize("directory", DIRECTORIES, ids=named)
+def test_an_example_is_planned_as_a_whole(directory: Path, tmp_path: Path) -> None:
+    """Nothing in it is warned about, refused or left without a step; what comes later waits for what comes first."""
+    loaded = loading.load([str(directory)])
+    assert not loaded.warnings
+    with Lab(tmp_path).session() as session:
+        observer = Observer(session.store, session.driver, session.ledger, session.place, session.clock.now)
+        passes = Passes(session.store, session.ledger, observer, session.executor(), lambda _before, _after: None)
+        previews = Look(session.store, session.driver, session.ledger, passes).previews(applying.judge(loaded))
+    assert [preview.key for preview in previews if preview.verb != "create"] == []
+    assert not [change for preview in previews for change in preview.changes if change.effect == "refused"]
+    for preview in previews:
+        passive = preview.key.kind in ("Secret", "StorageClass", "ModuleConfig", "VirtualMachineClass")
+        assert passive or preview.steps or preview.later, f"{preview.key}: {preview.waits}"
+        assert not preview.waits or preview.waits.startswith("after "), preview.waits
+
+
+@pytest.mark.parametrize("directory", DIRECTORIES, ids=named)
+def test_an_example_comes_true(directory: Path, tmp_path: Path, image_server: ImageServer) -> None:
+    """Applied with a small image in place of those on the network, and a directory of the test's own."""
+    image = image_server.directory / "os.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), "8M"], check=True)
+    text = "\n---\n".join(file.read_text() for file in sorted(directory.rglob("*.yaml")))
+    text = re.sub(r"url: \S+", f"url: {image_server.url('os.qcow2')}", text)
+    text = re.sub(r" +checksum:\n +sha256: \S+\n", "", text)
+    text = text.replace("/srv/vmctl-bulk", str(tmp_path / "bulk"))
+    lab = Lab(tmp_path)
+    result = lab.apply(text)
+    assert not result.failed
+    with lab.session() as session:
+        items = list(session.ledger.snapshot().by_key.values())
+    phase, why = ENDS.get(named(directory), ("Running", ""))
+    for item in items:
+        if item.key.kind == "VirtualMachine":
+            running = find(item.status, "Running")
+            assert running
+            assert (item.phase, why in running["message"]) == (phase, True), running["message"]
+        elif item.key.kind in ("VirtualDisk", "VirtualImage", "ClusterVirtualImage", "VirtualMachineClass"):
+            waits = "WaitForFirstConsumer" if item.key.name == "archive" else "Ready"
+            assert item.phase == waits, item.status
