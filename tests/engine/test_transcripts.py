@@ -1,4 +1,4 @@
-"""What the firmware said on the serial console: believed when it has given up, not when a guest happens to use its words."""
+"""The last words of firmware on the serial console: believed when it gave up, not when a guest uses them."""
 
 from __future__ import annotations
 
