@@ -105,34 +105,38 @@ as_init() {
     read -r pid _ </proc/self/stat # as it is seen outside: /proc is still the one from there
     echo "$pid" >"$private/pid"
     mount -t proc proc /proc
-    hide_unusable_kvm
+    prepare_devices
     virtlogd --daemon
     libvirtd --daemon --config "$(libvirtd_configuration)"
     sleep infinity &
     while :; do wait; done
 }
 
-# libvirt asks as root whether KVM works, QEMU uses it as another user: where the answers differ, libvirt asks again before
-# every definition, and where the processor cannot do it (a virtual machine without nesting), guests start and then die.
-hide_unusable_kvm() {
-    [ -e /dev/kvm ] || return 0
-    local works=false node
-    if grep -qwE 'vmx|svm' /proc/cpuinfo; then works=true; fi
-    if $works && [ "$(stat -c '%G %a' /dev/kvm)" = "kvm 660" ]; then return; fi
+# What libvirt finds in /dev has to be what QEMU, which is another user, can use.
+# KVM: where the answers differ, libvirt asks again before every definition, and where the processor cannot do it (a virtual
+# machine without nesting), guests start and then die. Terminals: QEMU makes one for each serial console.
+prepare_devices() {
+    local kvm=false terminals=false node
+    if grep -qwE 'vmx|svm' /proc/cpuinfo; then kvm=true; fi
+    if setpriv --reuid nobody --regid nogroup --clear-groups test -w /dev/ptmx; then terminals=true; fi
+    if $terminals && { [ ! -e /dev/kvm ] || { $kvm && [ "$(stat -c '%G %a' /dev/kvm)" = "kvm 660" ]; }; }; then return; fi
     # A new /dev of real nodes, in the place of the old one and not above it: libvirt moves what is mounted in /dev into
     # QEMU's own namespace, and can do that neither with single files nor with two mounts in one place.
     mkdir -p "$private/dev"
     mount -t tmpfs -o mode=755 tmpfs "$private/dev"
     for node in /dev/*; do
         case $node in
-            /dev/kvm) if $works; then mknod -m 660 "$private$node" c 10 232 && chgrp kvm "$private$node"; fi ;;
-            /dev/pts | /dev/shm | /dev/mqueue | /dev/hugepages)
+            /dev/kvm) if $kvm; then mknod -m 660 "$private$node" c 10 232 && chgrp kvm "$private$node"; fi ;;
+            /dev/ptmx) ;;
+            /dev/pts) mkdir "$private$node" && mount -t devpts -o newinstance,mode=620,ptmxmode=666,gid=tty devpts "$private$node" ;;
+            /dev/shm | /dev/mqueue | /dev/hugepages)
                 mkdir "$private$node"
                 mount --bind "$node" "$private$node"
                 ;;
             *) cp -a "$node" "$private/dev/" ;;
         esac
     done
+    ln -s pts/ptmx "$private/dev/ptmx"
     awk '$2 ~ "^/dev(/|$)" { print $2 }' /proc/mounts | tac | xargs -r umount --lazy
     mount --move "$private/dev" /dev
 }
@@ -158,7 +162,7 @@ stop_libvirt() {
     fi
     guests=$(as_root virsh --quiet --connect qemu:///system list --name | paste -sd ' ')
     if [ -n "${guests// /}" ] && [ "${1:-}" != --force ]; then
-        fail "guests are running: ${guests% }; stop them first (vmctl stop NAME), or end them with: ./install.sh stop --force"
+        fail "guests are running: ${guests% }; delete them first (vmctl delete vm NAME), or end them with: ./install.sh stop --force"
     fi
     step "Stopping libvirt"
     as_root kill -KILL "$pid" # of a process 1: everything in its namespace ends with it

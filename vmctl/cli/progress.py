@@ -7,9 +7,23 @@ import threading
 from typing import TYPE_CHECKING
 
 from vmctl.cli import output
+from vmctl.planning.conditions import find
 
 if TYPE_CHECKING:
     from vmctl.planning.objects import Object
+
+
+WAITING = frozenset(
+    {
+        "NotRunning",
+        "Provisioning",
+        "DatasourceIsNotReady",
+        "StorageClassIsNotReady",
+        "WaitingForFirstConsumer",
+        "Terminating",
+        "ImageTerminating",
+    }
+)
 
 
 class Progress:
@@ -29,7 +43,8 @@ class Progress:
             self._transfer(after)
             if before.phase != after.phase and after.phase:
                 self._clear()
-                output.remark(f"{after.key} {after.phase}")
+                why = trouble(after)
+                output.remark(f"{after.key} {after.phase}" + (f": {why}" if why else ""))
             self._draw()
 
     def close(self) -> None:
@@ -60,6 +75,15 @@ class Progress:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
             self._drawn = False
+
+
+def trouble(item: Object) -> str:
+    """What is wrong with an object, as against what it merely waits for; empty when nothing is."""
+    for kind in ("Running", "Ready"):
+        entry = find(item.status, kind)
+        if entry is not None and entry["status"] == "False" and entry["reason"] not in WAITING:
+            return str(entry["message"])
+    return ""
 
 
 def _bar(percent: str) -> str:
