@@ -30,15 +30,21 @@ if TYPE_CHECKING:
 
 @dataclass
 class FrozenClock:
-    """Time stands still until somebody sleeps."""
+    """Time stands still until somebody sleeps; `leap` is how far somebody sets the clock then."""
 
     time: float = 1_700_000_000.0
+    passed: float = 0.0
+    leap: float = 0.0
 
     def now(self) -> float:
         return self.time
 
+    def elapsed(self) -> float:
+        return self.passed
+
     def sleep(self, seconds: float) -> None:
-        self.time += seconds
+        self.time += seconds + self.leap
+        self.passed += seconds
 
 
 @dataclass

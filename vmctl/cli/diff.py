@@ -65,11 +65,14 @@ def lines(preview: Preview) -> Iterator[str]:
     yield f"{sign} {preview.key}"
     for change in preview.changes:
         yield f"    {_change(change)}"
-    lead = f"{preview.waits}: " if preview.waits else ""
     for step in preview.steps:
-        yield f"    {lead}{step}"
-    if lead and not preview.steps:
+        yield f"    {step}"
+    for step in preview.later:
+        yield f"    {preview.waits}: {step}"
+    if preview.waits and not preview.later:
         yield f"    waits: {preview.waits}"
+    elif preview.verb == "change" and not (preview.changes or preview.steps or preview.later):
+        yield "    written differently, means the same"
 
 
 def _change(change: Waiting) -> str:

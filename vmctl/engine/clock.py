@@ -7,9 +7,11 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Epoch seconds, and a way to let them pass."""
+    """Epoch seconds, seconds that nobody can set, and a way to let them pass."""
 
     def now(self) -> float: ...
+
+    def elapsed(self) -> float: ...
 
     def sleep(self, seconds: float) -> None: ...
 
@@ -19,6 +21,9 @@ class SystemClock:
 
     def now(self) -> float:
         return time.time()  # noqa: TID251  # its one home
+
+    def elapsed(self) -> float:
+        return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

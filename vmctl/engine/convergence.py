@@ -65,7 +65,7 @@ class Convergence:
         of its object (a bug), after the others have ended.
         """
         watched = list(watched)
-        look_at = self._clock.now() + WATCH_S
+        look_at = self._clock.elapsed() + WATCH_S
         while True:
             with self._wake:
                 self._promote(stay=stay)
@@ -75,9 +75,9 @@ class Convergence:
                     raise self._crash
                 if not self._busy and not self._dirty and (not stay or done()):
                     return
-                if stay and self._clock.now() >= look_at:
+                if stay and self._clock.elapsed() >= look_at:
                     self._dirty.update(dict.fromkeys(watched))
-                    look_at = self._clock.now() + WATCH_S
+                    look_at = self._clock.elapsed() + WATCH_S
                 self._wake.wait(TICK_S)
 
     def drain(self) -> None:

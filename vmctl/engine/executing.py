@@ -185,9 +185,9 @@ class Executor:
                     self.driver.start(step.uid)
                 self._intend(step.uid, PowerNote("on", self.place.boot_id, step.nonce))
             case steps.ShutDown():
-                self._intend(step.uid, PowerNote("stopping", self.place.boot_id))
+                self._intend(step.uid, PowerNote("stopping", self.place.boot_id, why=step.why))
                 self._shut_down(step)
-                self._intend(step.uid, PowerNote("off", self.place.boot_id))
+                self._intend(step.uid, PowerNote("off", self.place.boot_id, why=step.why))
             case steps.CutPower():
                 self.driver.destroy(step.uid)
             case steps.Undefine():
@@ -209,10 +209,10 @@ class Executor:
 
     def _shut_down(self, step: steps.ShutDown) -> None:
         """Signal again and again until the guest is off or its grace period is over; then cut the power and say so."""
-        deadline = self.clock.now() + step.grace_s
-        signal_at = 0.0
+        deadline = self.clock.elapsed() + step.grace_s  # not of the clock that is set: it may leap past the deadline
+        signal_at = self.clock.elapsed()
         while not self._is_off(step.uid):
-            now = self.clock.now()
+            now = self.clock.elapsed()
             if now >= deadline or self.cancelled():
                 break
             if now >= signal_at:

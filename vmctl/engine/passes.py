@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vmctl.errors import Bug, VmctlError
 from vmctl.planning import addresses, classes, disks, images, machines
 from vmctl.planning.plans import Failure, Plan, Progress, World
+from vmctl.planning.power import NOTE, PowerNote, noted, unnoticed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ class Passes:
         done: tuple[Step, ...] = ()
         rounds = 0
         while (item := self.ledger.get(key)) is not None:
-            world = self.observer.world(item, self._failure(item))
+            world = self._noticed(self.observer.world(item, self._failure(item)))
             plan = self.plan(world)
             self._record(item, plan)
             if not plan.steps:
@@ -90,6 +91,16 @@ class Passes:
                 from vmctl.planning import plain
 
                 return plain.plan(world)
+
+    def _noticed(self, world: World) -> World:
+        """The world, after recording that a machine is up if that is news to us."""
+        domain, boot = world.domain, world.place.boot_id
+        if not unnoticed(domain, noted(world.notes), boot):
+            return world
+        nonce = domain.running.nonce if domain is not None and domain.running is not None else ""
+        note = PowerNote("on", boot, nonce).text()
+        self.store.note(world.object.uid, NOTE, note)
+        return replace(world, notes={**world.notes, NOTE: note})
 
     def _failure(self, item: Object) -> Failure | None:
         """The last failure, unless the manifest has changed since."""

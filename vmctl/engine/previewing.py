@@ -20,9 +20,12 @@ from vmctl.planning.diff import diff
 from vmctl.planning.graph import order, references
 from vmctl.planning.objects import Object, Objects
 from vmctl.planning.plans import Place, Waiting
-from vmctl.planning.usage import wants_on
+from vmctl.planning.power import noted, wish
+from vmctl.planning.steps import CutPower, ShutDown
 from vmctl.resources.declaring import Spec
 from vmctl.resources.policies import Effect, Facts, dotted
+from vmctl.resources.virtualmachine import VirtualMachine
+from vmctl.state.merging import same_intent
 from vmctl.state.store import Store
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from vmctl.engine.settings import Settings
     from vmctl.hypervisor.driver import Driver
     from vmctl.manifests.documents import Manifest
+    from vmctl.planning.plans import World
+    from vmctl.planning.steps import Step
     from vmctl.resources.keys import Key
 
 NOBODY = uuid.UUID(int=0)
@@ -44,7 +49,9 @@ EFFECTS: dict[Effect, Literal["live", "at next restart", "refused", "at once"]] 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What would become of one object: its changes, the steps that come at once, and what it has to wait for."""
+    """What would become of one object: its changes, the steps that come at once, what it has to wait for, and the steps
+    that come after that.
+    """
 
     key: Key
     verb: Literal["create", "change", "none"]
@@ -53,6 +60,7 @@ class Preview:
     changes: tuple[Waiting, ...] = ()
     steps: tuple[str, ...] = ()
     waits: str = ""
+    later: tuple[str, ...] = ()
 
     @property
     def differs(self) -> bool:
@@ -73,7 +81,7 @@ class Look:
         now = self.ledger.snapshot()
         by_key = {item.key: item for item in manifests}
         future = now.with_changes(
-            [*self._built_in(now), *(_future(now.get(key), item) for key, item in by_key.items())]
+            [*self._built_in(now), *(self._future(now.get(key), item) for key, item in by_key.items())]
         )
         keys = order({item.key: item.document for item in manifests})
         return [self._preview(by_key[key], now.get(key), future) for key in keys]
@@ -88,20 +96,23 @@ class Look:
         verb: Literal["create", "change", "none"] = (
             "create" if old is None else "none" if before == dict(item.document) else "change"
         )
-        found = (
-            plan.changes
-            if item.key.kind == "VirtualMachine" and world.domain is not None
-            else _changes(old, item, self.passes)
-        )
+        found = _changes(old, item, self.passes)
+        if item.key.kind == "VirtualMachine" and world.domain is not None:  # the rest is told from what runs
+            found = (*plan.changes, *(change for change in found if change.effect == "at once"))
         waits = _waits(item, future)
-        steps = [] if waits else [step.describe() for step in plan.steps]
-        if verb == "create" and not steps:
-            steps = list(_intentions(item))
-        elif waits and plan.steps:
-            steps = [*steps, *_intentions(item)]
         if verb == "create" and not waits and not plan.steps:
             waits = goals.missing(replace(item, status=plan.status))
-        return Preview(manifest.key, verb, before, dict(item.document), found, tuple(dict.fromkeys(steps)), waits)
+        now, later = _steps(world, plan.steps, waiting=bool(waits), new=verb == "create")
+        return Preview(manifest.key, verb, before, dict(item.document), found, now, waits, later)
+
+    def _future(self, old: Object | None, manifest: Manifest) -> Object:
+        """The object as it would be once the manifest is stored."""
+        if old is None:
+            return Object(manifest.key, str(uuid.uuid5(NOBODY, str(manifest.key))), 1, manifest.document, {})
+        document = self.store.foresee(manifest.key, manifest.document)
+        return replace(
+            old, document=document, generation=old.generation + (not same_intent(dict(old.document), document))
+        )
 
     def _built_in(self, now: Objects) -> Iterator[Object]:
         """What would be made without being declared."""
@@ -136,13 +147,14 @@ def look(settings: Settings, *, clock: Clock | None = None) -> Iterator[Look]:
             driver.close()
 
 
-def _future(old: Object | None, manifest: Manifest) -> Object:
-    """The object as it would be once the manifest is stored."""
-    document = manifest.document
-    if old is None:
-        return Object(manifest.key, str(uuid.uuid5(NOBODY, str(manifest.key))), 1, document, {})
-    merged = {**document, "metadata": {**old.document.get("metadata", {}), **document.get("metadata", {})}}
-    return replace(old, document=merged, generation=old.generation + (old.document.get("spec") != document.get("spec")))
+def _steps(world: World, steps: Sequence[Step], *, waiting: bool, new: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is done at once, and what after the objects that come first. Waiting holds no shutdown back."""
+    now = [step.describe() for step in steps if not waiting or isinstance(step, ShutDown | CutPower)]
+    intended = list(_intentions(world))
+    if new and not now and not waiting:
+        now = intended
+    later = intended if waiting and (new or steps) else []
+    return tuple(dict.fromkeys(now)), tuple(later)
 
 
 def _changes(old: Object | None, new: Object, passes: Passes) -> tuple[Waiting, ...]:
@@ -165,6 +177,7 @@ def _changes(old: Object | None, new: Object, passes: Passes) -> tuple[Waiting, 
                     verdict.reason,
                 )
             )
+    found += _contents(old, new)
     for name in ("labels", "annotations"):
         was, now = old.metadata.get(name) or {}, new.metadata.get(name) or {}
         found += [
@@ -173,6 +186,18 @@ def _changes(old: Object | None, new: Object, passes: Passes) -> tuple[Waiting, 
             if was.get(key) != now.get(key)
         ]
     return tuple(found)
+
+
+def _contents(old: Object, new: Object) -> Iterator[Waiting]:
+    """What differs in kinds without fields of their own; what is secret stays hidden."""
+    if isinstance(getattr(new.model, "spec", None), Spec):
+        return
+    for name in sorted({*old.document, *new.document} - {"metadata", "apiVersion", "kind"}):
+        was, now = old.document.get(name), new.document.get(name)
+        if was != now:
+            secret = new.key.kind == "Secret" and name in ("data", "stringData")
+            shown = ["(hidden)" if secret and side is not None else side for side in (was, now)]
+            yield Waiting(name, shown[0], shown[1], "at once")
 
 
 def _waits(item: Object, future: Objects) -> str:
@@ -187,12 +212,14 @@ def _waits(item: Object, future: Objects) -> str:
     return f"after {', '.join(key.short for key in first)} {'is' if len(first) == 1 else 'are'} Ready" if first else ""
 
 
-def _intentions(item: Object) -> Iterator[str]:
-    """What will be done with a new object once it can be, in the words of its steps."""
-    match item.key.kind:
+def _intentions(world: World) -> Iterator[str]:
+    """What will be done with an object once it can be, in the words of its steps."""
+    match world.object.key.kind:
         case "VirtualMachine":
             yield "define the machine"
-            if wants_on(item):
+            policy = world.object.typed(VirtualMachine).spec.run_policy
+            runs = world.domain is not None and world.domain.power != "off"
+            if not runs and wish(policy, world.domain, noted(world.notes), world.place.boot_id).on:
                 yield "start the machine"
         case "VirtualDisk":
             yield "create the disk"

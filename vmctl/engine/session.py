@@ -93,13 +93,13 @@ class Session:
 
         passes = self._passes(seen)
         convergence = Convergence(passes.run, self.ledger, self.clock)
-        deadline = None if timeout_s is None else self.clock.now() + timeout_s
+        deadline = None if timeout_s is None else self.clock.elapsed() + timeout_s
         goal, keys = list(goal), list(keys)
         late = False
 
         def reached() -> bool:
             nonlocal late
-            late = deadline is not None and self.clock.now() >= deadline
+            late = deadline is not None and self.clock.elapsed() >= deadline
             return late or self.cancelled or self._reached(goal, until, convergence.outcomes)
 
         convergence.add([*keys, *self._prepare()])
@@ -246,13 +246,13 @@ def boot_id() -> str:
 
 
 def _acquire(lock: EngineLock, clock: Clock, waiting: Callable[[str], None], timeout_s: float | None) -> None:
-    deadline = None if timeout_s is None else clock.now() + timeout_s
+    deadline = None if timeout_s is None else clock.elapsed() + timeout_s
     told = False
     while True:
         try:
             lock.acquire(" ".join(["vmctl", *sys.argv[1:]]))
         except Locked as error:
-            if deadline is not None and clock.now() >= deadline:
+            if deadline is not None and clock.elapsed() >= deadline:
                 raise TimedOut(error.message, remedy=error.remedy) from error
             if not told:
                 waiting(error.message)

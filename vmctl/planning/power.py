@@ -18,20 +18,22 @@ if TYPE_CHECKING:
 
 CRASHED = frozenset({"crashed", "failed", "destroyed", "panicked"})
 NOTE = "power"
+ALWAYS_OFF = "runPolicy AlwaysOff"
 
 Intent = Literal["starting", "on", "stopping", "off"]
 
 
 @dataclass(frozen=True, slots=True)
 class PowerNote:
-    """What we last meant for a machine, and in which boot of the host."""
+    """What we last meant for a machine, in which boot of the host, and why it was switched off."""
 
     intent: Intent
     boot: str = ""
     nonce: str = ""
+    why: str = ""
 
     def text(self) -> str:
-        return json.dumps({"intent": self.intent, "boot": self.boot, "nonce": self.nonce})
+        return json.dumps({"intent": self.intent, "boot": self.boot, "nonce": self.nonce, "why": self.why})
 
 
 def noted(notes: Mapping[str, str]) -> PowerNote | None:
@@ -52,7 +54,7 @@ def wish(policy: str, domain: Domain | None, note: PowerNote | None, boot: str) 
     runs = domain is not None and domain.power != "off"
     match policy:
         case "AlwaysOff":
-            return Wish(False, "runPolicy AlwaysOff")
+            return Wish(False, ALWAYS_OFF)
         case "AlwaysOn":
             return Wish(True, "runPolicy AlwaysOn")
         case "Manual":
@@ -66,6 +68,8 @@ def _unless_stopped(domain: Domain | None, note: PowerNote | None, boot: str) ->
     if note is None:
         return Wish(True, "first start")
     if note.intent in ("off", "stopping"):
+        if note.why == ALWAYS_OFF:  # a policy switched it off, nobody's hand
+            return Wish(True, "runPolicy is AlwaysOff no more")
         return Wish(False, "it was stopped")
     if note.intent == "starting":
         return Wish(True, "its start was interrupted")
@@ -76,3 +80,12 @@ def _unless_stopped(domain: Domain | None, note: PowerNote | None, boot: str) ->
     if domain.power_reason in CRASHED:
         return Wish(True, f"it went off without being told to ({domain.power_reason})")
     return Wish(False, "its guest switched it off")
+
+
+def unnoticed(domain: Domain | None, note: PowerNote | None, boot: str) -> bool:
+    """Whether a machine is up that was started by somebody else, or by us without our living to record it.
+
+    Left so, its guest's own power-off would count as a start that was interrupted or as a reboot of the host.
+    """
+    up = domain is not None and domain.power in ("running", "paused")
+    return up and (note is None or note.intent != "on" or note.boot != boot)

@@ -1,0 +1,48 @@
+"""What became of machines while nobody looked, and whose hand it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.engine.manifests import blank, machine
+from vmctl.planning.power import NOTE
+from vmctl.resources.keys import Key
+
+if TYPE_CHECKING:
+    from tests.engine.lab import Lab
+
+WEB = blank("root") + machine("web", "root")
+
+
+def test_a_start_that_nobody_recorded_is_over_once_the_machine_was_seen_running(lab: Lab) -> None:
+    lab.apply(WEB)
+    uid = lab.uid("web")
+    with lab.session() as session:  # as a kill between the start and its record leaves it
+        session.store.note(uid, NOTE, '{"intent": "starting", "boot": "boot-1", "nonce": ""}')
+    lab.resume()
+    lab.world.power_off_inside(uid)
+    lab.apply(WEB)
+    assert lab.phase("VirtualMachine", "web") == "Stopped"
+
+
+def test_what_somebody_else_started_after_a_reboot_is_left_off_when_its_guest_says_so(lab: Lab) -> None:
+    lab.apply(WEB)
+    uid = lab.uid("web")
+    lab.world.restart_host()
+    lab.boot = "boot-2"
+    with lab.session() as session:
+        session.driver.start(uid)
+    lab.apply(WEB)
+    lab.world.power_off_inside(uid)
+    lab.apply(WEB)
+    assert lab.phase("VirtualMachine", "web") == "Stopped"
+
+
+def test_a_clock_that_is_set_forward_cuts_no_power(lab: Lab) -> None:
+    lab.apply(WEB)
+    uid = lab.uid("web")
+    lab.world.machines[uid].hears_shutdown = False
+    lab.clock.leap = 3600.0
+    lab.delete(Key("VirtualMachine", "default", "web"))
+    assert lab.clock.passed >= 60
+    assert uid not in lab.world.machines

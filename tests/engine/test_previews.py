@@ -1,0 +1,82 @@
+"""What `diff` prints is what `apply` then does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.engine.manifests import blank, machine
+from vmctl.cli.diff import lines
+from vmctl.engine.executing import Executor
+from vmctl.engine.observing import Observer
+from vmctl.engine.passes import Passes
+from vmctl.engine.previewing import Look
+from vmctl.engine.session import nothing_seen
+
+if TYPE_CHECKING:
+    from tests.engine.lab import Lab
+
+
+def diff(lab: Lab, text: str) -> list[str]:
+    """The lines of `vmctl diff`."""
+    with lab.session() as session:
+        observer = Observer(session.store, session.driver, session.ledger, session.place, session.clock.now)
+        executor = Executor(session.store, session.driver, session.ledger, session.place, session.clock, lambda: True)
+        passes = Passes(session.store, session.ledger, observer, executor, nothing_seen)
+        previews = Look(session.store, session.driver, session.ledger, passes).previews(lab.load(text))
+        return [line for preview in previews if preview.differs for line in lines(preview)]
+
+
+def said(printed: list[str], words: str) -> bool:
+    return any(words in line for line in printed)
+
+
+WEB = blank("root") + machine("web", "root")
+
+
+def test_a_shutdown_is_told_although_a_new_disk_has_to_come_first(lab: Lab) -> None:
+    lab.apply(WEB)
+    text = blank("root") + blank("more") + machine("web", "root", "more", extra="runPolicy: AlwaysOff")
+    printed = diff(lab, text)
+    assert said(printed, "    shut the machine down (runPolicy AlwaysOff")
+    assert said(printed, "after VirtualDisk more is Ready: define the machine")
+    lab.apply(text)
+    assert lab.phase("VirtualMachine", "web") == "Stopped"
+
+
+def test_no_start_is_announced_for_a_machine_that_runs(lab: Lab) -> None:
+    lab.apply(WEB)
+    printed = diff(lab, blank("root") + blank("more") + machine("web", "root", "more", cores=2))
+    assert not said(printed, "start the machine")
+
+
+def test_labels_and_run_policy_of_a_running_machine_are_told(lab: Lab) -> None:
+    lab.apply(WEB)
+    labelled = WEB.replace("{name: web}", "{name: web, labels: {tier: front}}")
+    assert said(diff(lab, labelled), "+ metadata.labels.tier: front    at once")
+    lab.apply(labelled)
+    assert diff(lab, labelled) == []
+    assert said(diff(lab, WEB), "- metadata.labels.tier: front    at once")
+    manual = blank("root") + machine("web", "root", extra="runPolicy: Manual")
+    assert said(diff(lab, manual), "~ runPolicy: AlwaysOnUnlessStoppedManually → Manual    at once")
+
+
+def test_a_label_that_was_set_by_hand_is_no_difference(lab: Lab) -> None:
+    lab.apply(WEB)
+    with lab.session() as session:
+        for item in (one for one in session.ledger.snapshot().by_key.values() if one.key.name == "root"):
+            metadata = {**item.metadata, "labels": {"by": "hand"}}
+            session.store.replace(item.key, {**item.document, "metadata": metadata})
+    assert diff(lab, WEB) == []
+
+
+def test_another_spelling_is_called_one(lab: Lab) -> None:
+    lab.apply(WEB)
+    assert said(diff(lab, blank("root") + machine("web", "root", memory="65536Ki")), "written differently")
+
+
+def test_the_start_after_always_off_is_told_and_done(lab: Lab) -> None:
+    lab.apply(WEB)
+    lab.apply(blank("root") + machine("web", "root", extra="runPolicy: AlwaysOff"))
+    assert said(diff(lab, WEB), "    start the machine (runPolicy is AlwaysOff no more)")
+    lab.apply(WEB)
+    assert lab.phase("VirtualMachine", "web") == "Running"
