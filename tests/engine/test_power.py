@@ -46,3 +46,13 @@ def test_a_clock_that_is_set_forward_cuts_no_power(lab: Lab) -> None:
     lab.delete(Key("VirtualMachine", "default", "web"))
     assert lab.clock.passed >= 60
     assert uid not in lab.world.machines
+
+
+def test_a_disk_grows_although_its_machine_went_off_behind_our_back(lab: Lab) -> None:
+    lab.apply(WEB)
+    lab.world.power_off_inside(lab.uid("web"))
+    result = lab.apply(blank("root", "4Mi") + machine("web", "root"))
+    assert not result.failed
+    disk = lab.get("VirtualDisk", "root")
+    assert disk is not None
+    assert (disk.phase, disk.status["capacity"]) == ("Ready", "4Mi")

@@ -131,8 +131,11 @@ class Executor:
         self.store.remove_layer(step.layer.id)
 
     def _grow(self, step: steps.GrowLayer) -> None:
-        if step.running is not None:
-            uid, alias = step.running
+        """Through the machine that has the disk, unless it went off behind our back; QEMU's lock settles a race."""
+        uid, alias = step.running or ("", "")
+        domain = self.driver.observe(uid) if uid else None
+        live = domain.running if domain is not None else None
+        if live is not None and any(disk.alias == alias for disk in live.disks):
             self.driver.resize(uid, alias, step.size_bytes)
         else:
             layers.grow(Path(step.layer.directory), step.layer.id, step.size_bytes)
