@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from vmctl.cli.session import Session
 
 
+FRESH_S = 10  # what was looked at so lately needs no remark about its age
+
+
 class Question(NamedTuple):
     """What is looked for, and where; `namespace` None means everywhere."""
 
@@ -157,7 +160,8 @@ def _fresh(session: Session, answer: Answer) -> Answer:
     last = last_work(session.store)
     rest = f"is as of {duration(session.clock() - last)} ago" if last is not None else "was never looked at"
     what = f"libvirt does not answer ({trouble}), what is shown" if trouble else "PHASE is of now, the rest"
-    output.remark(f"no engine is at work: {what} {rest}")
+    if trouble or last is None or session.clock() - last > FRESH_S:
+        output.remark(f"no engine is at work: {what} {rest}")
     found = list(answer.found)
     found[at] = found[at]._replace(documents=tuple(machines))
     return answer._replace(found=tuple(found))
