@@ -30,10 +30,6 @@ def walk(kind: type[Spec]) -> dict[str, Change]:
 
 def traverse(kind: type[Spec], sides: Sides | None = None, at: Path = ()) -> Iterator[Change]:
     """Visit the places of `kind` in the order of its declarations; given two sides, those where they differ."""
-    if sides and kind.tag and (variants := _variants(kind.tag, sides)):
-        raise ValueError(
-            f"{dotted(at) or kind.__name__} cannot go from variant {variants[0]} to {variants[1]} in place"
-        )
     shown = Shown(at, *sides, least=2) if sides and kind.together else None
     for slot in kind.slots:
         for change in _enter(slot, (*at, slot.alias), sides and (slot.read(sides[0]), slot.read(sides[1]))):

@@ -13,11 +13,11 @@ READY = {
     "VirtualImage": ("Ready",),
     "ClusterVirtualImage": ("Ready",),
     "VirtualDisk": ("Ready", "WaitForFirstConsumer"),
-    "VirtualMachine": ("Running", "Stopped"),  # Stopped only where the policy wants it
+    "VirtualMachine": ("Running", "Stopped"),
     "VirtualMachineClass": ("Ready",),
     "VirtualMachineIPAddress": ("Bound", "Attached"),
 }
-
+POWER = {"AlwaysOn": ("Running",), "AlwaysOff": ("Stopped",)}  # policies that want one of the two
 
 QUIET = frozenset({"Migratable", "InUse", "AgentReady", "Running", "Ready", "FirmwareUpToDate"})
 
@@ -27,6 +27,8 @@ def missing(item: Object) -> str:
     if item.terminating:
         return _why(item, "it is being deleted")
     wanted = READY.get(item.key.kind, ())
+    if item.key.kind == "VirtualMachine":
+        wanted = POWER.get((item.document.get("spec") or {}).get("runPolicy", ""), wanted)
     if not wanted or item.phase in wanted:
         return ""
     return _why(item, f"it is {item.phase or 'not begun'}")
