@@ -125,6 +125,21 @@ def test_defining_the_same_again_changes_nothing(subject: Subject) -> None:
     assert subject.driver.listing() == before
 
 
+def test_a_machine_that_somebody_renamed_gets_its_name_back_when_it_is_off(test_subject: Subject) -> None:
+    driver, wanted = test_subject.driver, machine()
+    assert isinstance(driver, LibvirtDriver)
+    driver.define(wanted)
+    driver._connection.get().lookupByUUIDString(wanted.uid).rename("other", 0)
+    driver.start(wanted.uid)
+    driver.define(replace(wanted, memory_kib=128 << 10))
+    seen = driver.observe(wanted.uid)
+    assert seen is not None
+    assert (seen.domain, seen.power) == ("other", "running")
+    driver.destroy(wanted.uid)
+    driver.define(wanted)
+    assert (driver.uid_of("other"), driver.uid_of(wanted.domain)) == (None, wanted.uid)
+
+
 def test_every_change_shows_in_the_fingerprint(subject: Subject) -> None:
     driver = subject.driver
     wanted = machine()

@@ -48,7 +48,8 @@ class Driver(Protocol):
     def define(self, hardware: Hardware) -> None:
         """Write the inactive definition, over the old one if there is one (never undefine). Idempotent.
 
-        Foreign elements, device addresses and targets of what stays survive. Raises Exists for a foreign domain of
+        Foreign elements, device addresses and targets of what stays survive; a machine that somebody renamed gets its
+        name back as soon as it is off. Raises Exists for a foreign domain of
         that name, Rejected when the schema or QEMU refuses, Unsupported when the host lacks something (firmware, TPM).
         """
 

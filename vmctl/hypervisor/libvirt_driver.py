@@ -99,6 +99,8 @@ class LibvirtDriver:
                 subject=hardware.domain,
             )
         present = self._own(hardware.uid, "define")
+        if present is not None and present.name() != hardware.domain:
+            hardware = replace(hardware, domain=self._named_back(present, hardware.domain))
         document = documents.render(hardware, hosts.platform_of(self.host()))
         with translated("read", hardware.domain):
             old = None if present is None else parse(present.XMLDesc(_INACTIVE))
@@ -279,6 +281,14 @@ class LibvirtDriver:
         if domain is None:
             raise NotFound(f"cannot {operation} {uid}: there is no such domain", operation=operation, subject=uid)
         return domain
+
+    def _named_back(self, domain: Any, name: str) -> str:
+        """Undo a rename by somebody else; the name it has from then on, which stays the other one while it runs."""
+        if self._runs(domain):
+            return str(domain.name())
+        with translated("rename", domain.name()):
+            domain.rename(name, 0)
+        return name
 
     def _runs(self, domain: Any) -> bool:
         try:
