@@ -85,7 +85,17 @@ def test_unless_stopped(seen: Domain | None, intent: Intent | None, boot: str, o
     assert why in found.why
 
 
+@pytest.mark.parametrize("intent", ["stopping", "off"])
+def test_what_its_policy_switched_off_starts_when_the_policy_changes(intent: Intent) -> None:
+    """Nobody stopped it; a machine that somebody stopped, or that is Manual now, stays as it is."""
+    seen, off = domain("off"), PowerNote(intent, HERE, why=wish("AlwaysOff", domain("running"), None, HERE).why)
+    assert wish("AlwaysOnUnlessStoppedManually", seen, off, HERE).on
+    assert wish("AlwaysOn", seen, off, HERE).on
+    assert not wish("Manual", seen, off, HERE).on
+    assert not wish("AlwaysOnUnlessStoppedManually", seen, PowerNote(intent, HERE, why="it is deleted"), HERE).on
+
+
 def test_a_record_comes_back_as_it_was_written() -> None:
-    written = PowerNote("stopping", HERE, "nonce")
+    written = PowerNote("stopping", HERE, "nonce", "why")
     assert noted({NOTE: written.text()}) == written
     assert noted({}) is None
