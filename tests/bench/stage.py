@@ -55,12 +55,17 @@ class Stage:
     def environment(self) -> dict[str, str]:
         """Ours, with this host and this state directory, and without what else could change a measurement."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("VMCTL_", "PYTHON"))}
-        return {**kept, "VMCTL_LIBVIRT_URI": self.uri, "VMCTL_STATE_DIR": str(self.base / "state")}
+        return {**kept, "VMCTL_LIBVIRT_URI": self.uri, "VMCTL_STATE_DIR": str(self.state)}
+
+    @property
+    def state(self) -> Path:
+        """The state directory: there from the start, as on a host where vmctl was used before."""
+        return self.base / "state"
 
     @property
     def cache(self) -> Path:
         """Where vmctl keeps what manifests came to."""
-        return self.base / "state" / "manifests.cache"
+        return self.state / "manifests.cache"
 
     def vmctl(self, *arguments: str) -> Sample:
         """Run the program as a user does: the whole process."""

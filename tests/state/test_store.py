@@ -39,7 +39,9 @@ def test_the_directory_lets_qemu_pass_and_the_database_lets_nobody_read(store: S
     assert files == {FILE: 0o600, f"{FILE}-wal": 0o600, f"{FILE}-shm": 0o600, "create.lock": 0o600}
 
 
-@pytest.mark.parametrize(("content", "expected"), [("README.md", 0o711), ("thesis.tex", 0o750)])
+@pytest.mark.parametrize(
+    ("content", "expected"), [("README.md", 0o711), ("manifests.cache", 0o711), ("thesis.tex", 0o750)]
+)
 def test_the_mode_of_a_directory_that_holds_other_things_stays(
     directory: Path, clock: Clock, content: str, expected: int
 ) -> None:

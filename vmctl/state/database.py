@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FILE = "vmctl.db"
 _BUSY_TIMEOUT_S = 30.0
+_HARMLESS = {"README.md", "manifests.cache"}  # what may lie in a state directory before there is a store
 _WAL_LIMIT_BYTES = 16 << 20  # a batch of ten thousand objects leaves a long log behind: cut it at the next checkpoint
 
 
@@ -235,7 +236,7 @@ def _create(path: Path) -> None:
     fresh = not path.parent.exists()
     if fresh:
         path.parent.mkdir(parents=True, exist_ok=True)
-    if fresh or {entry.name for entry in path.parent.iterdir()} <= {"README.md"}:
+    if fresh or {entry.name for entry in path.parent.iterdir()} <= _HARMLESS:
         path.parent.chmod(0o711)  # a directory that holds other things is somebody else's: its mode stays
     guard = os.open(path.parent / "create.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
