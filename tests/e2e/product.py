@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from tests.e2e.private_host import PrivateHost
 
 PROGRAM = (sys.executable, "-m", "vmctl")
-PATIENCE_S = 60.0  # only ends what would hang
-BOOT_S = "40s"
+PATIENCE_S = 240.0  # only ends what would hang
+BOOT_S = "180s"
 Document = dict[str, Any]
 
 
-def eventually(happened: Callable[[], Any], what: str = "", *, every_s: float = 0.05) -> Any:
+def eventually(
+    happened: Callable[[], Any], what: str = "", *, every_s: float = 0.05, patience_s: float = PATIENCE_S
+) -> Any:
     """What the function returns once that is true; fails when patience ends."""
-    limit = time.monotonic() + PATIENCE_S
+    limit = time.monotonic() + patience_s
     while not (result := happened()):
         if time.monotonic() >= limit:
             raise AssertionError(f"this did not happen: {what or happened}")
@@ -62,7 +64,9 @@ class Product:
     environment: dict[str, str] = field(default_factory=dict)
     _connection: Any = None
 
-    def run(self, *arguments: str, stdin: str | None = None, code: int | None = 0) -> Answer:
+    def run(
+        self, *arguments: str, stdin: str | None = None, code: int | None = 0, patience_s: float = PATIENCE_S
+    ) -> Answer:
         """Run a command to its end; it must end with the exit code, None allows all."""
         ended = subprocess.run(
             [*PROGRAM, *arguments],
@@ -72,7 +76,7 @@ class Product:
             check=False,
             text=True,
             capture_output=True,
-            timeout=PATIENCE_S,
+            timeout=patience_s,
         )
         answer = Answer(" ".join(arguments), ended.returncode, ended.stdout, ended.stderr)
         assert code is None or answer.code == code, f"{answer.command}: {answer.code}\n{answer.out}{answer.err}"
@@ -137,9 +141,10 @@ class Product:
         found: Document = next(item for item in conditions if item["type"] == condition)
         return found
 
-    def booted(self, name: str, namespace: str = "default") -> Guest:
+    def booted(self, name: str, namespace: str = "default", *, timeout: str = BOOT_S) -> Guest:
         """The machine once its agent answers, as vmctl itself sees it."""
-        self.run("wait", f"vm/{name}", "-n", namespace, "--for=condition=AgentReady", f"--timeout={BOOT_S}")
+        goal = ("--for=condition=AgentReady", f"--timeout={timeout}")
+        self.run("wait", f"vm/{name}", "-n", namespace, *goal, patience_s=10 * PATIENCE_S)
         return self.guest(name, namespace)
 
     def guest(self, name: str, namespace: str = "default") -> Guest:
@@ -181,11 +186,13 @@ class Product:
 def installation(host: PrivateHost, below: Path, *, alone: bool = True) -> Iterator[Product]:
     """An installation with an empty state directory where QEMU can reach the layers.
 
-    At the end the host is cleared, unless others are on it as well.
+    The host is cleared before and after, unless others are on it as well.
     """
     state = Path(tempfile.mkdtemp(prefix="state-", dir=below))
     state.chmod(0o711)
     product = Product(host, state)
+    if alone:
+        clear(product.libvirt)
     try:
         yield product
     finally:
@@ -211,10 +218,10 @@ class Guest:
         """Process id of its QEMU, seen from outside the host."""
         return self.product.host.qemu_pid(self.domain)
 
-    def sh(self, script: str, *, check: bool = True) -> str:
+    def sh(self, script: str, *, check: bool = True, patience_s: float = PATIENCE_S) -> str:
         """What a shell script prints in the guest. Fails when it fails there and `check` is set."""
         started = self._agent("guest-exec", path="/bin/sh", arg=["-c", script], **{"capture-output": True})
-        ended = eventually(lambda: self._ended(started["pid"]), f"the end of {script}")
+        ended = eventually(lambda: self._ended(started["pid"]), f"the end of {script}", patience_s=patience_s)
         out, err = (base64.b64decode(ended.get(name, "")).decode() for name in ("out-data", "err-data"))
         assert not check or ended.get("exitcode") == 0, f"{script}: {ended}\n{out}{err}"
         return out.strip()
