@@ -1,4 +1,4 @@
-"""The generated parts of README.md: manifests, the plan, the status, the tables of fields. `python -m tests.readme` writes them."""
+"""The generated parts of README.md: manifests, plan, status, tables of fields. `python -m tests.readme` writes them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.engine import manifests as texts
 from tests.engine.lab import Lab
 from vmctl.cli.documents import as_yaml
 from vmctl.engine.executing import Executor
@@ -78,8 +79,8 @@ def status(directory: Path) -> str:
     lab = Lab(directory / "status")
     lab.directory.mkdir()
     machine = (QUICKSTART / "machine.yaml").read_text()
-    disk = "apiVersion: virtualization.deckhouse.io/v1alpha2\nkind: VirtualDisk\nmetadata: {name: linux-disk}\nspec: {persistentVolumeClaim: {size: 64Mi}}\n"
-    lab.apply(f"{disk}---\n{machine}")
+    disk = texts.blank("linux-disk", "64Mi")
+    lab.apply(f"{disk}\n{machine}")
     item = lab.get("VirtualMachine", "linux-vm")
     if item is None:
         raise ValueError("the quick start's machine is not there")

@@ -339,3 +339,12 @@ def test_addresses_stay_and_are_given_back(lab: Lab) -> None:
     lab.clock.sleep(601)
     lab.resume()
     assert lab.phase("VirtualMachineIPAddressLease", lease) == "gone"
+
+
+def test_the_network_goes_with_the_last_machine_and_comes_with_the_next(lab: Lab) -> None:
+    lab.apply(WEB)
+    assert lab.world.networks
+    lab.delete(VM)
+    assert not lab.world.networks
+    lab.apply(WEB)
+    assert lab.world.networks

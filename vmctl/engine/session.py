@@ -112,7 +112,7 @@ class Session:
             raise
         finally:
             convergence.drain()
-        self._tidy()
+        self._tidy(passes, convergence.outcomes)
         self._settle(convergence.outcomes)
         return self._result(convergence.outcomes, goal, late=late)
 
@@ -165,10 +165,15 @@ class Session:
         built_in.ensure(self.store, host, self.place.state_dir)
         return self.ledger.refresh()
 
-    def _tidy(self) -> None:
+    def _tidy(self, passes: Passes, outcomes: Mapping[Key, Outcome]) -> None:
         from vmctl.engine import tidying
 
         tidying.tidy(self.store, self.ledger)
+        snapshot = self.ledger.snapshot()
+        went = any(outcome.gone and key.kind == "VirtualMachine" for key, outcome in outcomes.items())
+        if went and not any(True for _ in snapshot.of_kind("VirtualMachine")):
+            for network in passes.observer.networks(snapshot):
+                self.driver.remove_network(network.uuid)  # nobody is on it, and the next start makes it again
 
     def _settle(self, outcomes: dict[Key, Outcome]) -> None:
         """Mark what is at rest, as it is now, so that the next apply can pass over it."""

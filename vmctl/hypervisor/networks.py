@@ -30,6 +30,8 @@ _DNSMASQ = "http://libvirt.org/schemas/network/dnsmasq/1.0"
 # An address stays with its machine for ten minutes after the machine is gone. With the same term here, dnsmasq has
 # forgotten it by then.
 _LEASE = "10m"
+PREFIX = "vmctl-"  # of the names of networks that vmctl makes
+_HOSTS = re.compile(r"dhcp-hostsdir=.*/hosts")
 _IN_USE = re.compile(r"already in use by interface (\S+)")
 
 
@@ -140,11 +142,30 @@ def _refuse_overlap(connection: Any, network: NatNetwork, *, local: bool) -> Non
             )
         for ip in other.iterfind("./ip"):
             taken = _network_of(ip)
-            if taken is not None and taken.overlaps(wanted):
+            if taken is not None and taken.overlaps(wanted) and not _gave_way(connection, other):
                 raise _overlap(network, f"libvirt network {name} ({taken})")
     for interface, taken in _routes() if local else ():
         if interface != network.bridge and taken.overlaps(wanted):
             raise _overlap(network, f"the host's interface {interface} ({taken})")
+
+
+def _gave_way(connection: Any, other: ET.Element) -> bool:
+    """Remove a network that another installation of vmctl left behind; one that a machine is on stays.
+
+    Whoever it belongs to makes it again with the next start of a machine, so nothing is lost but an idle bridge.
+    """
+    options = [option.get("value", "") for option in other.iterfind(f"./{{{_DNSMASQ}}}options/{{{_DNSMASQ}}}option")]
+    ours = other.findtext("./name", "").startswith(PREFIX) and any(_HOSTS.fullmatch(option) for option in options)
+    if not ours:
+        return False
+    uuid = other.findtext("./uuid", "")
+    with translated("look at network", other.findtext("./name", "")):
+        present = connection.networkLookupByUUIDString(uuid)
+        if present.isActive() and present.listAllPorts():
+            return False
+    _log.info("removing network %s: no machine is on it, and its addresses are wanted", other.findtext("./name", ""))
+    remove(connection, uuid)
+    return True
 
 
 def _overlap(network: NatNetwork, other: str) -> Rejected:
