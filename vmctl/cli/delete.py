@@ -92,7 +92,8 @@ def _report(engine: Engine, deletions: Sequence[Deletion], *, wait: bool) -> int
         if item.done == "retained":
             output.line(f"{item.key} retained: its data is kept; `vmctl delete vd {item.key.name}` deletes it")
         elif left is None:
-            output.line(f"{item.key} deleted")
+            kept = f": its storage class keeps its data, {', '.join(item.kept)}" if item.kept else ""
+            output.line(f"{item.key} deleted{kept}")
         else:
             said = {entry["type"]: entry["message"] for entry in left.status.get("conditions") or ()}
             why = said.get("InUse") or said.get("Ready")  # who holds it, before that it is being deleted

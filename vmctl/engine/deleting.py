@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vmctl.errors import ChangeRefused
+from vmctl.planning import storage_classes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +32,7 @@ class Deletion:
 
     key: Key
     done: Literal["deleted", "retained", "absent"]
+    kept: tuple[str, ...] = ()  # files of its data that its storage class keeps
 
 
 def delete(store: Store, ledger: Ledger, keys: Iterable[Key], *, by_name: bool, force: bool = False) -> list[Deletion]:
@@ -66,7 +68,16 @@ def _delete(store: Store, ledger: Ledger, key: Key, *, by_name: bool, force: boo
         stored, _ = store.replace(key, {**item.document, "metadata": metadata})
         ledger.learn(stored)
     ledger.mark_deleted(key)
-    return Deletion(key, "deleted")
+    return Deletion(key, "deleted", _kept(store, ledger, item))
+
+
+def _kept(store: Store, ledger: Ledger, item: Object) -> tuple[str, ...]:
+    """Where the data of a disk will be found that is deleted in a class which keeps it."""
+    objects = ledger.snapshot()
+    rows = store.layers([item.uid]) if item.key.kind == "VirtualDisk" else []
+    kept = [row for row in rows if storage_classes.keeps_data(objects, row.storage_class)]
+    homes = {item.key.name: storage_classes.home(item).directory for item in objects.of_kind("StorageClass")}
+    return tuple(f"{homes[row.storage_class]}/{row.id}.qcow2" for row in kept)
 
 
 def retains(item: Object) -> bool:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
+from vmctl.engine import tidying
 from vmctl.errors import ChangeRefused, NotFound, NotReady, Rejected, Unsupported
 from vmctl.network import reservations
-from vmctl.planning import plans, steps
+from vmctl.planning import plans, steps, storage_classes
 from vmctl.planning.power import NOTE, PowerNote
 from vmctl.state.layers import Layer as LayerRow
 from vmctl.storage import copying, importing, layers, seed
@@ -78,6 +79,8 @@ class Executor:
             case steps.DeleteObject():
                 self.ledger.mark_deleted(step.key)
             case steps.ForgetObject():
+                if item.key.kind == "StorageClass":  # what its copies of images are called is known as long as it is
+                    tidying.leave_class(self.store, item.key.name, storage_classes.home(item).directory)
                 self.ledger.forget(item)
             case steps.Define() | steps.Start() | steps.ShutDown() | steps.CutPower() | steps.Undefine():
                 self._machine(step)

@@ -23,6 +23,17 @@ def tidy(store: Store, ledger: Ledger) -> None:
     _interrupted(store, ledger)
 
 
+def leave_class(store: Store, name: str, directory: str) -> None:
+    """Remove the copies of images that lie in a class which is about to go; what kept disks stand on stays."""
+    rows = store.layers()
+    needed = {row.backing for row in rows if row.backing}
+    for row in rows:
+        if row.storage_class == name and row.purpose == "image" and row.id not in needed and directory:
+            log.info("removing layer %s: its storage class was deleted", row.id)
+            layers.remove(Path(directory), row.id)
+            store.remove_layer(row.id)
+
+
 def _images(store: Store, ledger: Ledger) -> None:
     """An image that was deleted keeps its layer as long as a disk stands on it; the last one to go takes it along."""
     snapshot = ledger.snapshot()

@@ -245,7 +245,9 @@ def _running_with(item: Object, world: World) -> tuple[str, str] | None:
 
 
 def _leave(world: World) -> Plan:
-    """A disk that a machine has open stays; otherwise its data goes with it, for its name was said."""
+    """A disk that a machine has open stays; otherwise its data goes with it, for its name was said, unless its class
+    keeps what was in deleted disks.
+    """
     item = world.object
     holders = list(machines_using(item, world.objects, mounted=True))
     if holders:
@@ -260,8 +262,18 @@ def _leave(world: World) -> Plan:
             ),
             waits_for=tuple(machine.key for machine in holders),
         )
-    data = tuple(RemoveLayer(seen.layer, item.key.short) for seen in layers_of(world, item.uid))
-    return Plan(_status(world, "Terminating", [], {}), (*data, ForgetObject(item.key, item.uid)), settled=False)
+    layers = layers_of(world, item.uid)
+    kept = [one.layer for one in layers if storage_classes.keeps_data(world.objects, one.layer.storage_class)]
+    data = tuple(RemoveLayer(seen.layer, item.key.short) for seen in layers if seen.layer not in kept)
+    notes = tuple(
+        Note(
+            "Retained",
+            f"its data stays in {layer.directory}/{layer.id}.qcow2, because storage class {layer.storage_class} "
+            "has reclaimPolicy Retain",
+        )
+        for layer in kept
+    )
+    return Plan(_status(world, "Terminating", [], {}), (*data, ForgetObject(item.key, item.uid)), notes, settled=False)
 
 
 def _failed(world: World, conditions: list[Condition], message: str, extra: dict[str, Any]) -> Plan:

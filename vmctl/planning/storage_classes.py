@@ -66,6 +66,12 @@ def home(item: Object) -> Home:
     )
 
 
+def keeps_data(objects: Objects, name: str) -> bool:
+    """Whether a class keeps the data of disks that are deleted (reclaimPolicy Retain)."""
+    found = objects.get(Key("StorageClass", "", name))
+    return found is not None and found.document.get("reclaimPolicy") == "Retain"
+
+
 def module_default(objects: Objects, kind: str) -> str | None:
     """`defaultStorageClassName` of the ModuleConfig for `virtualDisks` or `virtualImages`."""
     config = objects.get(Key("ModuleConfig", "", "virtualization"))
