@@ -348,3 +348,12 @@ def test_the_network_goes_with_the_last_machine_and_comes_with_the_next(lab: Lab
     assert not lab.world.networks
     lab.apply(WEB)
     assert lab.world.networks
+
+
+def test_what_the_host_has_is_promised_once_also_to_machines_that_start_together(lab: Lab) -> None:
+    names = [f"m{number}" for number in range(10)]
+    lab.apply(
+        "".join(texts.blank(f"{name}-disk") + texts.machine(name, f"{name}-disk", memory="8Gi") for name in names)
+    )
+    running = [name for name in names if lab.phase("VirtualMachine", name) == "Running"]
+    assert len(running) == 4  # of a host with 32 GiB

@@ -6,6 +6,7 @@ A pass looks at the world, never at what made it run, so merged and lost events 
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from vmctl.errors import Bug, VmctlError
 from vmctl.planning import addresses, classes, disks, images, machines
 from vmctl.planning.plans import Failure, Plan, Progress, World
 from vmctl.planning.power import NOTE, PowerNote, noted, unnoticed
+from vmctl.planning.steps import Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,15 +54,14 @@ class Passes:
     executor: Executor
     seen: Callable[[Object, Object], None]
     failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
+    _admission: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, key: Key) -> Outcome:
         """One pass over the object of that name."""
         done: tuple[Step, ...] = ()
         rounds = 0
         while (item := self.ledger.get(key)) is not None:
-            world = self._noticed(self.observer.world(item, self._failure(item)))
-            plan = self.plan(world)
-            self._record(item, plan)
+            plan = self._planned(item, self._noticed(self.observer.world(item, self._failure(item))))
             if not plan.steps:
                 return Outcome(key, plan.settled, plan.look_again, self._failure(item), plan.waits_for)
             rounds += 1
@@ -71,6 +72,20 @@ class Passes:
                 return self._failed(item, trouble)
             done = plan.steps
         return Outcome(key, gone=True)
+
+    def _planned(self, item: Object, world: World) -> Plan:
+        """The plan for an object, its status recorded.
+
+        Who is about to start is admitted one after another, each seeing those before: what a host has is promised once.
+        """
+        plan = self.plan(world)
+        if not any(isinstance(step, Start) for step in plan.steps):
+            self._record(item, plan)
+            return plan
+        with self._admission:
+            plan = self.plan(replace(world, objects=self.ledger.snapshot()))
+            self._record(item, plan)
+            return plan
 
     def plan(self, world: World) -> Plan:
         """What the rules of the object's kind say; pure but for the two names that the observer proposes."""

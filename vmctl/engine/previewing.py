@@ -102,6 +102,8 @@ class Look:
         waits = _waits(item, future)
         if verb == "create" and not waits and not plan.steps:
             waits = goals.missing(replace(item, status=plan.status))
+        if plan.status.get("phase") == "WaitForFirstConsumer":
+            waits = "after the first machine refers to it"
         now, later = _steps(world, plan.steps, waiting=bool(waits), new=verb == "create")
         return Preview(manifest.key, verb, before, dict(item.document), found, now, waits, later)
 

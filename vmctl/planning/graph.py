@@ -89,6 +89,13 @@ def interested(key: Key, objects: Objects) -> Iterator[Key]:
             for machine in objects.of_kind("VirtualMachine")
             if machine.key != key and (machine.phase == "Pending" or waits_for_room(machine))
         )
+    if key.kind in ("StorageClass", "ModuleConfig"):  # a default class, that nobody names
+        yield from (
+            waiting.key
+            for kind in ("ClusterVirtualImage", "VirtualImage", "VirtualDisk")
+            for waiting in objects.of_kind(kind)
+            if waiting.phase == "Pending"
+        )
     if key.kind in ("VirtualMachine", "Node"):  # classes follow the labels of the node, and tell who uses them
         yield from (known.key for known in objects.of_kind("VirtualMachineClass"))
 
