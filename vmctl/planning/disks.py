@@ -249,6 +249,7 @@ def _leave(world: World) -> Plan:
     keeps what was in deleted disks.
     """
     item = world.object
+    known = {name: item.status[name] for name in ("capacity", "storageClassName", "target") if name in item.status}
     holders = list(machines_using(item, world.objects, mounted=True))
     if holders:
         names = ", ".join(machine.key.name for machine in holders)
@@ -258,7 +259,7 @@ def _leave(world: World) -> Plan:
                 world,
                 "Terminating",
                 [Condition("Ready", "False", "Terminating", message)],
-                {name: item.status[name] for name in ("capacity", "storageClassName", "target") if name in item.status},
+                known,
             ),
             waits_for=tuple(machine.key for machine in holders),
         )
@@ -273,7 +274,8 @@ def _leave(world: World) -> Plan:
         )
         for layer in kept
     )
-    return Plan(_status(world, "Terminating", [], {}), (*data, ForgetObject(item.key, item.uid)), notes, settled=False)
+    steps: tuple[Step, ...] = (*data, ForgetObject(item.key, item.uid))
+    return Plan(_status(world, "Terminating", [], known), steps, notes, settled=False)  # the class is held until then
 
 
 def _failed(world: World, conditions: list[Condition], message: str, extra: dict[str, Any]) -> Plan:
