@@ -80,3 +80,18 @@ def test_the_start_after_always_off_is_told_and_done(lab: Lab) -> None:
     assert said(diff(lab, WEB), "    start the machine (runPolicy is AlwaysOff no more)")
     lab.apply(WEB)
     assert lab.phase("VirtualMachine", "web") == "Running"
+
+
+def test_the_start_of_a_new_machine_on_a_disk_that_is_there_is_told(lab: Lab) -> None:
+    lab.apply(blank("root"))
+    printed = diff(lab, WEB)
+    assert said(printed, "    define the machine")
+    assert said(printed, "    start the machine (first start)")
+    assert said(printed, "    reserve its address")
+
+
+def test_a_new_machine_that_has_to_wait_for_a_disk_in_use_is_said_to_wait(lab: Lab) -> None:
+    lab.apply(WEB)
+    printed = diff(lab, machine("other", "root"))
+    assert said(printed, "in use by VirtualMachine web")
+    assert not said(printed, "    start the machine")

@@ -21,7 +21,7 @@ from vmctl.planning.graph import order, references
 from vmctl.planning.objects import Object, Objects
 from vmctl.planning.plans import Place, Waiting
 from vmctl.planning.power import noted, wish
-from vmctl.planning.steps import CutPower, ShutDown
+from vmctl.planning.steps import CreateObject, CutPower, ReserveAddress, ShutDown
 from vmctl.resources.declaring import Spec
 from vmctl.resources.policies import Effect, Facts, dotted
 from vmctl.resources.virtualmachine import VirtualMachine
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vmctl.engine.settings import Settings
     from vmctl.hypervisor.driver import Driver
     from vmctl.manifests.documents import Manifest
-    from vmctl.planning.plans import World
+    from vmctl.planning.plans import Plan, World
     from vmctl.planning.steps import Step
     from vmctl.resources.keys import Key
 
@@ -91,7 +91,7 @@ class Look:
         if item is None:
             raise AssertionError("the future holds every manifest")
         world = replace(self.passes.observer.world(item), objects=future)
-        plan = self.passes.plan(world)
+        plan = self._plan(world)
         before = dict(old.document) if old is not None else {}
         verb: Literal["create", "change", "none"] = (
             "create" if old is None else "none" if before == dict(item.document) else "change"
@@ -100,12 +100,24 @@ class Look:
         if item.key.kind == "VirtualMachine" and world.domain is not None:  # the rest is told from what runs
             found = (*plan.changes, *(change for change in found if change.effect == "at once"))
         waits = _waits(item, future)
-        if verb == "create" and not waits and not plan.steps:
+        if verb == "create" and not waits and all(isinstance(step, CreateObject) for step in plan.steps):
             waits = goals.missing(replace(item, status=plan.status))
         if plan.status.get("phase") == "WaitForFirstConsumer":
             waits = "after the first machine refers to it"
         now, later = _steps(world, plan.steps, waiting=bool(waits), new=verb == "create")
         return Preview(manifest.key, verb, before, dict(item.document), found, now, waits, later)
+
+    def _plan(self, world: World) -> Plan:
+        """The plan for an object; for a machine whose address has to be made first, with what follows that."""
+        plan = self.passes.plan(world)
+        made = [step for step in plan.steps if isinstance(step, CreateObject)]
+        if not made or len(made) < len(plan.steps):
+            return plan
+        there = [Object(step.key, str(uuid.uuid5(NOBODY, str(step.key))), 1, step.document, {}) for step in made]
+        address = self.passes.observer.candidate(replace(world, object=there[0]))
+        objects = world.objects.with_changes(replace(item, status={"address": address}) for item in there)
+        after = self.passes.plan(replace(world, objects=objects))
+        return replace(after, steps=(*made, *after.steps))
 
     def _future(self, old: Object | None, manifest: Manifest) -> Object:
         """The object as it would be once the manifest is stored."""
@@ -151,12 +163,23 @@ def look(settings: Settings, *, clock: Clock | None = None) -> Iterator[Look]:
 
 def _steps(world: World, steps: Sequence[Step], *, waiting: bool, new: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What is done at once, and what after the objects that come first. Waiting holds no shutdown back."""
-    now = [step.describe() for step in steps if not waiting or isinstance(step, ShutDown | CutPower)]
+    now = [_described(step, new=new) for step in steps if not waiting or isinstance(step, ShutDown | CutPower)]
     intended = list(_intentions(world))
     if new and not now and not waiting:
         now = intended
     later = intended if waiting and (new or steps) else []
     return tuple(dict.fromkeys(now)), tuple(later)
+
+
+def _described(step: Step, *, new: bool) -> str:
+    """A step's sentence; the address of a machine that is not there yet is drawn when it is stored."""
+    match step:
+        case CreateObject() if new:
+            return f"create a {step.key.kind} for it"
+        case ReserveAddress() if new:
+            return "reserve its address"
+        case _:
+            return step.describe()
 
 
 def _changes(old: Object | None, new: Object, passes: Passes) -> tuple[Waiting, ...]:
