@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vmctl.errors import Bug, ChangeRefused, StorageError
-from vmctl.storage import layers
+from vmctl.storage import commands, layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,6 +161,15 @@ def test_a_disk_in_use_is_known_by_qemus_own_lock(tmp_path: Path) -> None:
     with holding(tmp_path / "disk.qcow2"):
         assert layers.open_elsewhere(tmp_path, "disk")
     assert not layers.open_elsewhere(tmp_path, "disk")
+    (tmp_path / "disk.qcow2").write_bytes(b"damaged")
+    assert not layers.open_elsewhere(tmp_path, "disk")
+
+
+def test_a_disk_that_cannot_be_looked_at_is_not_taken_for_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layers.create_blank(tmp_path, "disk", MIB)
+    monkeypatch.setitem(commands.ENVIRONMENT, "PATH", str(tmp_path))
+    with pytest.raises(StorageError, match="not installed"):
+        layers.open_elsewhere(tmp_path, "disk")
 
 
 def test_removing(tmp_path: Path) -> None:

@@ -126,13 +126,18 @@ def discard(directory: Path, layer: str) -> None:
 
 
 def open_elsewhere(directory: Path, layer: str) -> bool:
-    """Tell whether a running machine has a writable layer open, by the lock that QEMU holds on it."""
+    """Tell whether a running machine has a writable layer open, by the lock that QEMU holds on it.
+
+    A damaged file is in nobody's hands; raises StorageError when qemu-img could not look at all.
+    """
     if not exists(directory, layer):
         return False
     try:
         commands.qemu_img(["info", "-f", "qcow2", path(directory, layer).name], directory)
     except StorageError as error:
-        return "lock" in error.message
+        if not error.message.startswith("qemu-img: "):
+            raise
+        return '" lock' in error.message
     return False
 
 
