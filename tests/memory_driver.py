@@ -84,6 +84,10 @@ class World:
         """Let QEMU die."""
         self._stop(uid, "crashed")
 
+    def save(self, uid: str) -> None:
+        """Put the memory of a machine on disk, as `virsh managedsave` and libvirt-guests do."""
+        self._stop(uid, "saved")
+
     def restart_host(self) -> None:
         """Switch the host off and on: every domain is off, definitions stay."""
         for machine in self.machines.values():

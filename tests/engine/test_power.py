@@ -56,3 +56,22 @@ def test_a_disk_grows_although_its_machine_went_off_behind_our_back(lab: Lab) ->
     disk = lab.get("VirtualDisk", "root")
     assert disk is not None
     assert (disk.phase, disk.status["capacity"]) == ("Ready", "4Mi")
+
+
+def test_a_saved_machine_keeps_its_disk_to_itself(lab: Lab) -> None:
+    manual = blank("root") + machine("web", "root", extra="runPolicy: Manual")
+    lab.apply(WEB)
+    lab.apply(manual)
+    uid = lab.uid("web")
+    lab.world.save(uid)
+    lab.apply(manual + machine("other", "root", extra="runPolicy: AlwaysOn"))
+    assert lab.phase("VirtualMachine", "web") == "Stopped"
+    assert lab.phase("VirtualMachine", "other") == "Pending"
+    lab.apply(blank("root", "4Mi"))
+    lab.delete(Key("VirtualDisk", "default", "root"))
+    disk = lab.get("VirtualDisk", "root")
+    assert disk is not None
+    assert (disk.phase, disk.status["capacity"]) == ("Terminating", "1Mi")
+    lab.world.machines[uid].reason = "unknown"  # what was saved is removed
+    lab.resume()
+    assert lab.phase("VirtualDisk", "root") == "gone"

@@ -14,6 +14,7 @@ from vmctl.engine import tidying
 from vmctl.errors import ChangeRefused, NotFound, NotReady, Rejected, Unsupported
 from vmctl.network import reservations
 from vmctl.planning import plans, steps, storage_classes
+from vmctl.planning.observed import SAVED
 from vmctl.planning.power import NOTE, PowerNote
 from vmctl.state.layers import Layer as LayerRow
 from vmctl.storage import copying, importing, layers, seed
@@ -137,6 +138,11 @@ class Executor:
         """Through the machine that has the disk, unless it went off behind our back; QEMU's lock settles a race."""
         uid, alias = step.running or ("", "")
         domain = self.driver.observe(uid) if uid else None
+        if domain is not None and domain.power_reason == SAVED:
+            raise NotReady(
+                f"the memory of {domain.domain} is saved, and its guest knows the disk as it was",
+                remedy=f"start that machine, or drop what was saved with `virsh managedsave-remove {domain.domain}`",
+            )
         live = domain.running if domain is not None else None
         if live is not None and any(disk.alias == alias for disk in live.disks):
             self.driver.resize(uid, alias, step.size_bytes)

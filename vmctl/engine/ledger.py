@@ -153,5 +153,6 @@ def _essence(status: Mapping[str, Any]) -> tuple[Any, ...]:
         status.get("address"),
         status.get("capacity"),
         status.get("virtualMachineIPAddressName"),
+        [(item["name"], item["attached"]) for item in status.get("blockDeviceRefs") or ()],
         conditions,
     )

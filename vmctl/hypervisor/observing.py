@@ -12,7 +12,7 @@ from vmctl.hypervisor.ownership import owner_in
 from vmctl.hypervisor.power import power_of, reason_of
 from vmctl.hypervisor.sweeping import fingerprint, is_active, texts
 from vmctl.hypervisor.trees import attribute_at, parse
-from vmctl.planning.observed import Domain
+from vmctl.planning.observed import SAVED, Domain
 
 _GONE = libvirt.VIR_ERR_NO_DOMAIN
 
@@ -23,6 +23,7 @@ def observe(connection: Any, domain: Any, installation: str) -> Domain | None:
         state, reason = domain.state()
         live, inactive = texts(domain, active=is_active(state), persistent=bool(domain.isPersistent()))
         sizes = _block_sizes(connection, domain) if live else {}
+        saved = bool(domain.hasManagedSaveImage(0))
     except libvirt.libvirtError as error:
         if error.get_error_code() == _GONE:
             return None
@@ -41,13 +42,23 @@ def observe(connection: Any, domain: Any, installation: str) -> Domain | None:
         uid=uid,
         domain=domain.name(),
         power=power_of(state),
-        power_reason=reason_of(state, reason),
+        power_reason=_reason(state, reason, saved=saved),
         running=None if running is None else documents.parse(running, live=True),
         defined=None if defined is None else documents.parse(defined),
         agent_connected=running is not None and attribute_at(running, agent, "state") == "connected",
         block_sizes={aliases[target]: size for target, size in sizes.items() if target in aliases},
-        fingerprint=fingerprint(state, reason, live, inactive),
+        fingerprint=fingerprint(state, reason, live, inactive, saved=saved),
     )
+
+
+def _reason(state: int, reason: int, *, saved: bool) -> str:
+    """Why a domain is in its state. Whether memory is saved is asked: libvirt forgets that reason when it restarts,
+    and keeps it when what was saved is removed.
+    """
+    if saved and not is_active(state):
+        return SAVED
+    told = reason_of(state, reason)
+    return told if told != SAVED else "unknown"
 
 
 def _block_sizes(connection: Any, domain: Any) -> dict[str, int]:

@@ -17,9 +17,10 @@ _GONE = libvirt.VIR_ERR_NO_DOMAIN
 def sweep(connection: Any, installation: str) -> dict[str, Listed]:
     """List the domains of one installation by uid: one bulk call for the states, then libvirt's text of each."""
     found: dict[str, Listed] = {}
-    transient = {
-        domain.UUIDString() for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
-    }
+    transient, saved = (
+        {domain.UUIDString() for domain in connection.listAllDomains(which)}
+        for which in (libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT, libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)
+    )
     for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0):
         try:
             state, reason = stats["state.state"], stats["state.reason"]
@@ -30,7 +31,8 @@ def sweep(connection: Any, installation: str) -> dict[str, Listed]:
             raise
         uid = domain.UUIDString()
         if owner_in(documents[1] or documents[0]) == (installation, uid):  # a clone carries the uid of its original
-            found[uid] = Listed(uid, domain.name(), power_of(state), fingerprint(state, reason, *documents))
+            digest = fingerprint(state, reason, *documents, saved=uid in saved)
+            found[uid] = Listed(uid, domain.name(), power_of(state), digest)
     return found
 
 
@@ -47,9 +49,9 @@ def texts(domain: Any, *, active: bool, persistent: bool) -> tuple[str, str]:
     return live, domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE) if persistent else ""
 
 
-def fingerprint(state: int, reason: int, live: str, inactive: str) -> str:
-    """Digest all that libvirt says about a domain."""
-    digest = hashlib.blake2b(f"{state} {reason}\n".encode(), digest_size=16)
+def fingerprint(state: int, reason: int, live: str, inactive: str, *, saved: bool) -> str:
+    """Digest all that libvirt says about a domain; `saved`: its memory is on disk."""
+    digest = hashlib.blake2b(f"{state} {reason} {saved}\n".encode(), digest_size=16)
     digest.update(live.encode())
     digest.update(b"\0")
     digest.update(inactive.encode())

@@ -152,8 +152,8 @@ def _resources(running: Hardware | None, spec: VirtualMachineSpec, needs: Depend
 
 def _devices(world: World, needs: Dependencies) -> list[dict[str, Any]]:
     """The devices that the machine really has and those that its spec adds; the seed medium is not one of them."""
-    running = world.domain.running if world.domain is not None else None
-    attached = {disk.alias: disk for disk in running.disks} if running is not None else {}
+    held = world.domain.holds if world.domain is not None else None
+    attached = {disk.alias: disk for disk in held.disks} if held is not None else {}
     sizes = world.domain.block_sizes if world.domain is not None else {}
     found = []
     for device in needs.devices:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vmctl.planning.hardware import Hardware
 
 Power = Literal["off", "running", "paused", "stopping", "crashed"]
+SAVED = "saved"  # the reason of a machine that is off with its memory on disk: its guest goes on from there
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,11 @@ class Domain:
         default_factory=dict[str, int]
     )  # alias -> bytes the guest sees, running only
     fingerprint: str = ""
+
+    @property
+    def holds(self) -> Hardware | None:
+        """The hardware that a guest counts on finding as it left it: what runs, or what its saved memory belongs to."""
+        return self.running or (self.defined if self.power_reason == SAVED else None)
 
 
 @dataclass(frozen=True, slots=True)
