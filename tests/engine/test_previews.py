@@ -95,3 +95,16 @@ def test_a_new_machine_that_has_to_wait_for_a_disk_in_use_is_said_to_wait(lab: L
     printed = diff(lab, machine("other", "root"))
     assert said(printed, "in use by VirtualMachine web")
     assert not said(printed, "    start the machine")
+
+
+def test_what_apply_does_beside_the_manifests_is_told_too(lab: Lab) -> None:
+    """apply looks after everything it has applied, so a machine of another directory that crashed is started again."""
+    lab.apply(WEB)
+    assert diff(lab, blank("other")) == [
+        "+ virtualdisk.virtualization.deckhouse.io/other",
+        "    create an empty disk in storage class local",
+    ]
+    lab.world.crash(lab.uid("web"))
+    printed = diff(lab, blank("other"))
+    assert said(printed, "~ virtualmachine.virtualization.deckhouse.io/web")
+    assert said(printed, "start the machine (it went off without being told to")

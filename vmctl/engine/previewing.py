@@ -22,6 +22,7 @@ from vmctl.planning.objects import Object, Objects
 from vmctl.planning.plans import Place, Waiting
 from vmctl.planning.power import noted, wish
 from vmctl.planning.steps import CreateObject, CutPower, ReserveAddress, ShutDown
+from vmctl.resources import registry
 from vmctl.resources.declaring import Spec
 from vmctl.resources.policies import Effect, Facts, dotted
 from vmctl.resources.virtualmachine import VirtualMachine
@@ -84,7 +85,21 @@ class Look:
             [*self._built_in(now), *(self._future(now.get(key), item) for key, item in by_key.items())]
         )
         keys = order({item.key: item.document for item in manifests})
-        return [self._preview(by_key[key], now.get(key), future) for key in keys]
+        told = [self._preview(by_key[key], now.get(key), future) for key in keys]
+        others = (item for item in now.by_key.values() if item.key not in by_key)
+        return [*told, *filter(None, (self._beside(item, future) for item in others))]
+
+    def _beside(self, item: Object, future: Objects) -> Preview | None:
+        """What apply would do with an object that no manifest here names: it looks after everything it has applied.
+
+        Addresses and leases are made and forgotten beside machines, and are not told apart from them.
+        """
+        if not registry.BY_NAME[item.key.kind].acts:
+            return None
+        world = replace(self.passes.observer.world(item), objects=future)
+        steps = tuple(dict.fromkeys(step.describe() for step in self._plan(world).steps))
+        document = dict(item.document)
+        return Preview(item.key, "none", document, document, steps=steps) if steps else None
 
     def _preview(self, manifest: Manifest, old: Object | None, future: Objects) -> Preview:
         item = future.get(manifest.key)
