@@ -16,6 +16,7 @@ from vmctl.planning.conditions import Condition, Truth, seconds, timestamp, writ
 from vmctl.planning.networks import network_of
 from vmctl.planning.observed import NatNetwork
 from vmctl.planning.storage_classes import Home, Missing
+from vmctl.resources.annotations import DEFAULT_STORAGE_CLASS
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ def test_what_runs_counts_not_what_its_manifest_says() -> None:
 
 
 def named_class(name: str, *, default: str = "", **fields: Any) -> Object:
-    marks: Mapping[str, str] = {storage_classes.DEFAULT_MARK: default} if default else {}
+    marks: Mapping[str, str] = {DEFAULT_STORAGE_CLASS: default} if default else {}
     body = {"provisioner": "vmctl.dev/directory", "parameters": {"path": f"/{name}"}, **fields}
     return declared({"kind": "StorageClass", "metadata": {"name": name, "annotations": dict(marks)}, **body})
 

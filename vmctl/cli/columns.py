@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from vmctl.cli.ages import age
 from vmctl.cli.paths import look
+from vmctl.resources.annotations import DEFAULT_STORAGE_CLASS
 from vmctl.resources.registry import Column, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 _EVENT = (
     Column("LAST SEEN", "lastTimestamp", "age"),
@@ -74,7 +74,7 @@ def display_name(kind: Kind, document: Mapping[str, object]) -> str:
     name = text(look(document, "metadata.name"))
     if kind.name == "StorageClass":
         annotations = look(document, "metadata.annotations")
-        if isinstance(annotations, dict) and annotations.get(DEFAULT_CLASS) == "true":
+        if isinstance(annotations, dict) and annotations.get(DEFAULT_STORAGE_CLASS) == "true":
             return f"{name} (default)"
     return name
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmctl import __version__
 from vmctl.resources import registry
+from vmctl.resources.annotations import DEFAULT_STORAGE_CLASS
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def documents(host: Host, state_dir: str) -> Iterator[tuple[Key, dict[str, Any]]
             "volumeBindingMode": "Immediate",
             "allowVolumeExpansion": True,
         },
-        annotations={"storageclass.kubernetes.io/is-default-class": "true"},
+        annotations={DEFAULT_STORAGE_CLASS: "true"},
     )
     yield _object("VolumeSnapshotClass", "layers", {"driver": PROVISIONER, "deletionPolicy": "Delete"})
     yield _object("VirtualMachineClass", "host", {"spec": {"cpu": {"type": "Host"}}})

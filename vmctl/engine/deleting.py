@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vmctl.errors import ChangeRefused
 from vmctl.planning import storage_classes
+from vmctl.resources.annotations import DELETION_POLICY, FORCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from vmctl.resources.keys import Key
     from vmctl.state.store import Store
 
-POLICY = "vmctl.dev/deletion-policy"
-FORCE = "vmctl.dev/force"
 BUILT_IN = {
     ("VirtualMachineClass", "host"),
     ("VirtualMachineClass", "generic"),
@@ -82,4 +81,8 @@ def _kept(store: Store, ledger: Ledger, item: Object) -> tuple[str, ...]:
 
 def retains(item: Object) -> bool:
     """Whether an object holds data that outlives its manifest."""
-    return item.key.kind == "VirtualDisk" and "capacity" in item.status and item.annotations.get(POLICY) != "Delete"
+    return (
+        item.key.kind == "VirtualDisk"
+        and "capacity" in item.status
+        and item.annotations.get(DELETION_POLICY) != "Delete"
+    )

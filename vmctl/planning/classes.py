@@ -8,6 +8,7 @@ from vmctl.planning import placement
 from vmctl.planning.conditions import Condition, written
 from vmctl.planning.plans import Plan, World
 from vmctl.planning.steps import ForgetObject
+from vmctl.resources.annotations import DEFAULT_MACHINE_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
     from vmctl.planning.objects import Object, Objects
     from vmctl.planning.observed import Host
 
-DEFAULT_MARK = "virtualmachineclass.virtualization.deckhouse.io/is-default-class"
-
 
 def default(objects: Objects) -> list[Object]:
     """The classes that are marked as the default; one, when all is well."""
-    return [item for item in objects.of_kind("VirtualMachineClass") if item.annotations.get(DEFAULT_MARK) == "true"]
+    return [
+        item for item in objects.of_kind("VirtualMachineClass") if item.annotations.get(DEFAULT_MACHINE_CLASS) == "true"
+    ]
 
 
 def plan(world: World) -> Plan:
     """Whether machines of this class can run here."""
     item = world.object
-    is_default = item.annotations.get(DEFAULT_MARK) == "true"
+    is_default = item.annotations.get(DEFAULT_MACHINE_CLASS) == "true"
     users = [
         machine
         for machine in world.objects.of_kind("VirtualMachine")

@@ -33,6 +33,7 @@ from vmctl.planning.steps import (
     Undefine,
 )
 from vmctl.planning.usage import NO_ROOM, ON
+from vmctl.resources.annotations import FORCE
 from vmctl.resources.policies import Effect, Facts, dotted
 from vmctl.resources.virtualmachine import VirtualMachine
 
@@ -278,7 +279,7 @@ def _leave(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: str
     item, domain = world.object, world.domain
     status = machine_status.status(world, spec, needs, Picture("Terminating"))
     if domain is not None and domain.power != "off":
-        forced = item.annotations.get("vmctl.dev/force") == "true"
+        forced = item.annotations.get(FORCE) == "true"
         step: Step = (
             CutPower(item.uid, "it is deleted by force")
             if forced

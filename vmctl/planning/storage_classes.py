@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vmctl.resources.annotations import DEFAULT_STORAGE_CLASS
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
     from vmctl.planning.objects import Object, Objects
 
-DEFAULT_MARK = "storageclass.kubernetes.io/is-default-class"
 BUILT_IN = "local"
 
 
@@ -32,7 +32,7 @@ class Missing:
 
 
 def is_default(item: Object) -> bool:
-    return str(item.annotations.get(DEFAULT_MARK, "")).lower() == "true"
+    return str(item.annotations.get(DEFAULT_STORAGE_CLASS, "")).lower() == "true"
 
 
 def choose(objects: Objects, wanted: str | None, preferred: str | None = None) -> Home | Missing:

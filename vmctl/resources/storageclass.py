@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from vmctl.resources.annotations import DEFAULT_STORAGE_CLASS
 from vmctl.resources.declaring import Fault, Managed, Resource, Spec, Value
 from vmctl.resources.policies import at_once, refuse
 from vmctl.resources.units import Flag, Name, Text
@@ -14,8 +15,6 @@ from vmctl.resources.units import Flag, Name, Text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROVISIONER = "vmctl.dev/directory"
-DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 MOVED = refuse("what was stored would be left behind; make another class")
 Directory = Annotated[
     str, Text(r"^/([^/\x00]+/?)*$", "is no absolute directory; write a path that begins with a slash")
@@ -48,8 +47,8 @@ class TopologyTerm(Value):
 
 def default_is_yes_or_no(storage: StorageClass) -> Iterator[Fault]:
     """The annotation that makes a class the default one is a truth value in quotes."""
-    if storage.metadata.annotations.get(DEFAULT_CLASS, "true") not in ("true", "false"):
-        yield Fault(("metadata", "annotations", DEFAULT_CLASS), 'can only be "true" or "false"')
+    if storage.metadata.annotations.get(DEFAULT_STORAGE_CLASS, "true") not in ("true", "false"):
+        yield Fault(("metadata", "annotations", DEFAULT_STORAGE_CLASS), 'can only be "true" or "false"')
 
 
 class StorageClass(Resource):

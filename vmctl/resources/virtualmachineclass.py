@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from vmctl.resources.annotations import DEFAULT_MACHINE_CLASS
 from vmctl.resources.declaring import Fault, Managed, Remark, Resource, Spec, Value
 from vmctl.resources.placing import NodeSelector, Toleration
 from vmctl.resources.policies import at_once, refuse
@@ -18,7 +19,6 @@ from vmctl.resources.units import CoreFraction, Flag, Int, Name, Percent, Size, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEFAULT_CLASS = "virtualmachineclass.virtualization.deckhouse.io/is-default-class"
 STORED = "virtualization.deckhouse.io/v1alpha3"
 OLDER = "virtualization.deckhouse.io/v1alpha2"
 Items = Field(exclude_if=not_)
@@ -201,9 +201,11 @@ class VirtualMachineClassSpec(Spec):
 
 def default_is_true(kind: VirtualMachineClass) -> Iterator[Fault]:
     """The annotation that makes a class the default one knows one value."""
-    value = kind.metadata.annotations.get(DEFAULT_CLASS, "true")
+    value = kind.metadata.annotations.get(DEFAULT_MACHINE_CLASS, "true")
     if value != "true":
-        yield Fault(("metadata", "annotations", DEFAULT_CLASS), 'can only be "true"; remove the annotation instead')
+        yield Fault(
+            ("metadata", "annotations", DEFAULT_MACHINE_CLASS), 'can only be "true"; remove the annotation instead'
+        )
 
 
 class VirtualMachineClass(Resource):
