@@ -369,33 +369,60 @@ class TestGuest:
         driver.shutdown(wanted.uid)
 
 
+FIRST = NatNetwork(
+    name="somebody-elses",
+    uuid="c3d6a1c0-1f0c-4d5c-8a0c-0a3c5e0c7f01",
+    bridge="vbr-first",
+    cidr="10.213.0.0/16",
+    gateway="10.213.0.1",
+    directory="first",
+)
+INSIDE = replace(
+    FIRST,
+    name="vmctl-inside",
+    uuid="c3d6a1c0-1f0c-4d5c-8a0c-0a3c5e0c7f02",
+    bridge="vbr-inside",
+    cidr="10.213.4.0/24",
+    gateway="10.213.4.1",
+)
+
+
 def test_an_overlap_of_networks_is_refused_by_name(driver: LibvirtDriver, qemu_directory: Path) -> None:
-    first = NatNetwork(
-        name="vmctl-first",
-        uuid="c3d6a1c0-1f0c-4d5c-8a0c-0a3c5e0c7f01",
-        bridge="vbr-first",
-        cidr="10.213.0.0/16",
-        gateway="10.213.0.1",
-        directory=str(qemu_directory / "first"),
-    )
-    inside = replace(
-        first,
-        name="vmctl-inside",
-        uuid="c3d6a1c0-1f0c-4d5c-8a0c-0a3c5e0c7f02",
-        bridge="vbr-inside",
-        cidr="10.213.4.0/24",
-        gateway="10.213.4.1",
-    )
+    first = replace(FIRST, directory=str(qemu_directory / "first"))
     driver.ensure_network(first)
     try:
-        with pytest.raises(Rejected, match="vmctl-first"):
-            driver.ensure_network(inside)
-        with pytest.raises(Exists, match="vmctl-first"):
-            driver.ensure_network(replace(inside, name=first.name))
+        with pytest.raises(Rejected, match="somebody-elses"):
+            driver.ensure_network(INSIDE)
+        with pytest.raises(Exists, match="somebody-elses"):
+            driver.ensure_network(replace(INSIDE, name=first.name))
         names = [network.name() for network in driver._connection.get().listAllNetworks()]
-        assert inside.name not in names
+        assert INSIDE.name not in names
     finally:
         driver.remove_network(first.uuid)
+
+
+def test_a_network_that_another_installation_left_behind_gives_way(driver: LibvirtDriver, qemu_directory: Path) -> None:
+    """A lost state directory must not take its addresses along; a network with a machine on it stays all the same."""
+    first = replace(FIRST, name="vmctl-first", directory=str(qemu_directory / "first"))
+    inside = replace(INSIDE, directory=str(qemu_directory / "inside"))
+    try:
+        driver.ensure_network(first)
+        driver.ensure_network(inside)
+        names = [network.name() for network in driver._connection.get().listAllNetworks()]
+        assert (first.name in names, inside.name in names) == (False, True)
+        port = (
+            "<networkport><uuid>c3d6a1c0-1f0c-4d5c-8a0c-0a3c5e0c7f08</uuid>"
+            "<owner><name>m</name><uuid>c3d6a1c0-1f0c-4d5c-8a0c-0a3c5e0c7f09</uuid></owner>"
+            "<mac address='52:54:00:00:00:09'/></networkport>"
+        )
+        libvirts = driver._connection.get().networkLookupByUUIDString(inside.uuid)
+        taken = libvirts.portCreateXML(port, 0)
+        with pytest.raises(Rejected, match="vmctl-inside"):
+            driver.ensure_network(first)
+        taken.delete(0)
+    finally:
+        driver.remove_network(first.uuid)
+        driver.remove_network(inside.uuid)
 
 
 def test_a_network_with_other_parameters_is_made_anew(driver: LibvirtDriver, qemu_directory: Path) -> None:
