@@ -17,6 +17,7 @@ from vmctl.planning.changes import as_yaml, sealed
 from vmctl.planning.hardware import Bus, Cpu, Disk, Hardware, Nic
 from vmctl.resources.keys import Key
 from vmctl.resources.machine_fields import VirtualMachineSpec
+from vmctl.resources.topology import sockets_for
 from vmctl.resources.units import quantity_bytes, shown_quantity
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ RECORD = "metadata:spec"
 SEED = "ua-seed"
 NO_READONLY_DISKS = frozenset({"sata", "ide"})  # QEMU refuses them there; a CD-ROM is read-only by nature
 MAIN_NIC = "ua-main"
-
-
 MARKS = {"VirtualDisk": "vd", "VirtualImage": "vi", "ClusterVirtualImage": "cvi"}
 
 
@@ -81,11 +80,6 @@ class Parts:
     console_log: str
 
 
-def sockets(cores: int) -> int:
-    """How many sockets a number of cores is spread over (seed 001, automatic topology)."""
-    return 1 if cores <= 16 else 2 if cores <= 32 else 4 if cores <= 64 else 8
-
-
 def domain_name(key: Key) -> str:
     """The machine's name in namespace `default`, `<namespace>.<name>` elsewhere."""
     return key.name if key.namespace == "default" else f"{key.namespace}.{key.name}"
@@ -94,7 +88,7 @@ def domain_name(key: Key) -> str:
 def hardware(machine: Object, spec: VirtualMachineSpec, parts: Parts, place: Place) -> Hardware:
     """The hardware that the spec asks for, of the parts that are ready."""
     legacy, windows = spec.os_type == "Legacy", spec.os_type == "Windows"
-    count = spec.cpu.cores
+    count, sockets = spec.cpu.cores, sockets_for(spec.cpu.cores)
     return Hardware(
         uid=machine.uid,
         domain=domain_name(machine.key),
@@ -102,8 +96,8 @@ def hardware(machine: Object, spec: VirtualMachineSpec, parts: Parts, place: Pla
         name=machine.key.name,
         installation=place.installation,
         cpu=Cpu(
-            sockets(count),
-            count // sockets(count),
+            sockets,
+            count // sockets,
             parts.fraction,
             parts.cpu["type"],
             parts.cpu.get("model") or "",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from vmctl.planning import admission
 from vmctl.planning.conditions import Condition, find, seconds, timestamp, written
-from vmctl.planning.machine_hardware import named, sockets
+from vmctl.planning.machine_hardware import named
+from vmctl.resources.topology import sockets_for
 from vmctl.resources.units import shown_quantity
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _resources(running: Hardware | None, spec: VirtualMachineSpec, needs: Depend
     """What the guest runs with; what the spec asks for while it is off."""
     cores = running.cpu.cores if running else spec.cpu.cores
     fraction = running.cpu.shares_percent if running else needs.fraction
-    spread = running.cpu.sockets if running else sockets(cores)
+    spread = running.cpu.sockets if running else sockets_for(cores)
     size = shown_quantity(running.memory_kib * 1024) if running else str(spec.memory.size)
     guaranteed = admission.millicores(cores, fraction)
     return {
