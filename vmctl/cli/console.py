@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,11 +15,11 @@ from vmctl.cli.completing import machines
 from vmctl.cli.durations import DURATION
 from vmctl.cli.options import namespace_option, pass_session, verb
 from vmctl.errors import NotFoundError, TimedOut, UsageError
+from vmctl.planning.place import console_log
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from vmctl.cli.session import Session
     from vmctl.hypervisor.driver import Driver
@@ -99,7 +100,7 @@ def _wait_until_running(driver: Driver, machine: Stored, timeout_s: float) -> No
 
 def _print_transcript(state_dir: Path, machine: Stored) -> None:
     """The parts that virtlogd has put aside (`.log.1`, `.log.0`), then the one being written."""
-    current = state_dir / "consoles" / f"{machine.uid}.log"
+    current = Path(console_log(str(state_dir), machine.uid))
     parts = [*sorted(current.parent.glob(f"{current.name}.*"), reverse=True), current]
     present = [part for part in parts if part.exists()]
     if not present:

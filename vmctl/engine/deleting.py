@@ -75,8 +75,8 @@ def _kept(store: Store, ledger: Ledger, item: Object) -> tuple[str, ...]:
     objects = ledger.snapshot()
     rows = store.layers([item.uid]) if item.key.kind == "VirtualDisk" else []
     kept = [row for row in rows if storage_classes.keeps_data(objects, row.storage_class)]
-    homes = {item.key.name: storage_classes.home(item).directory for item in objects.of_kind("StorageClass")}
-    return tuple(f"{homes[row.storage_class]}/{row.id}.qcow2" for row in kept)
+    directories = storage_classes.directories(objects)
+    return tuple(f"{directories[row.storage_class]}/{row.id}.qcow2" for row in kept)
 
 
 def retains(item: Object) -> bool:

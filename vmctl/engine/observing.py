@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vmctl.network import addresses, networks
 from vmctl.planning import storage_classes
-from vmctl.planning.addresses import lease_of
+from vmctl.planning.addresses import address, lease_of
 from vmctl.planning.graph import references
 from vmctl.planning.machine_hardware import domain_name
 from vmctl.planning.plans import Failure, LayerSeen, Place, Progress, World
@@ -75,9 +75,7 @@ class Observer:
             item.uid,
             *(found.uid for key in references(item.key, item.document) if (found := objects.get(key)) is not None),
         }
-        directories = {
-            found.key.name: storage_classes.home(found).directory for found in objects.of_kind("StorageClass")
-        }
+        directories = storage_classes.directories(objects)
         rows = self.store.layers(owners)
         return {row.id: _seen(row, directories.get(row.storage_class, "")) for row in rows}
 
@@ -93,10 +91,7 @@ class Observer:
         """The address an address object would get now; empty when all are taken or it has one."""
         if lease_of(world.object, world) is not None:
             return ""
-        taken = {
-            lease.key.name.removeprefix("ip-").replace("-", ".")
-            for lease in world.objects.of_kind("VirtualMachineIPAddressLease")
-        }
+        taken = {address(lease) for lease in world.objects.of_kind("VirtualMachineIPAddressLease")}
         return addresses.allocate(cidrs(world.objects), taken, world.object.uid)
 
     def mac(self, world: World) -> str:
@@ -112,11 +107,7 @@ class Observer:
         domain = self.driver.observe(item.uid)
         owner = self.driver.uid_of(domain_name(item.key)) if domain is None else None
         guest = self._guest(domain)
-        said = (
-            _firmware_said(Path(self.place.state_dir) / "consoles" / f"{item.uid}.log")
-            if domain is not None and guest is None
-            else ""
-        )
+        said = _firmware_said(Path(self.place.console_log(item.uid))) if domain is not None and guest is None else ""
         return replace(
             world,
             domain=domain,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmctl import __version__
+from vmctl.planning import storage_classes
 from vmctl.planning.conditions import holds
 from vmctl.planning.graph import references
 
@@ -28,10 +29,7 @@ if TYPE_CHECKING:
 
 def digests(objects: Objects, listed: Mapping[str, Listed], rows: Iterable[Layer], place: Place) -> dict[str, str]:
     """The digest of every object by uid, as of now."""
-    directories = {
-        item.key.name: str((item.document.get("parameters") or {}).get("path", ""))
-        for item in objects.of_kind("StorageClass")
-    }
+    directories = storage_classes.directories(objects)
     files: dict[str, list[str]] = {}
     for row in rows:
         if row.owner:
@@ -56,7 +54,7 @@ def _digest(
         domain = listed.get(item.uid)
         parts.append(f"{domain.power} {domain.fingerprint}" if domain is not None else "no domain")
         if not holds(item.status, "AgentReady"):
-            parts.append(_length(Path(place.state_dir) / "consoles" / f"{item.uid}.log"))
+            parts.append(_length(Path(place.console_log(item.uid))))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmctl.planning import storage_classes
 from vmctl.storage import layers
 
 if TYPE_CHECKING:
@@ -40,10 +41,7 @@ def _images(store: Store, ledger: Ledger) -> None:
     uids = {item.uid for item in snapshot.by_key.values()}
     rows = store.layers()
     needed = {row.backing for row in rows if row.backing}
-    directories = {
-        item.key.name: str((item.document.get("parameters") or {}).get("path", ""))
-        for item in snapshot.of_kind("StorageClass")
-    }
+    directories = storage_classes.directories(snapshot)
     for row in rows:
         unused = row.purpose == "image" and row.owner not in uids and row.id not in needed
         if unused and directories.get(row.storage_class):

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 CLOUD_INIT = "provisioning.virtualization.deckhouse.io/cloud-init"
 SYSPREP = "provisioning.virtualization.deckhouse.io/sysprep"
-DEVICE_LIMIT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +225,7 @@ def _provisioning(world: World, spec: VirtualMachineSpec, found: _Found) -> tupl
     if provisioning is None:
         found.judge(kind, "")
         return None, None
-    path = f"{world.place.state_dir}/seeds/{world.object.uid}.iso"
+    path = world.place.seed_medium(world.object.uid)
     if provisioning.type == "UserData":
         data = provisioning.user_data
         text = data.get_secret_value() if data is not None else ""

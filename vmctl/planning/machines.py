@@ -90,7 +90,7 @@ def _hardware(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: 
         fraction=needs.fraction,
         mac=mac,
         network=network.name if network else "",
-        console_log=f"{world.place.state_dir}/consoles/{world.object.uid}.log",
+        console_log=world.place.console_log(world.object.uid),
     )
     return hardware(world.object, spec, parts, world.place)
 
@@ -288,8 +288,8 @@ def _leave(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: str
         return Plan(status, (step,), settled=False)
     steps: list[Step] = [Undefine(item.uid)] if domain is not None else []
     steps += [
-        RemoveFile(f"{world.place.state_dir}/seeds/{item.uid}.iso", "its seed medium"),
-        RemoveFile(f"{world.place.state_dir}/consoles/{item.uid}.log", "its console transcript"),
+        RemoveFile(world.place.seed_medium(item.uid), "its seed medium"),
+        RemoveFile(world.place.console_log(item.uid), "its console transcript"),
     ]
     network = network_of(needs.address, world.networks)
     if network is not None and mac:

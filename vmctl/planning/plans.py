@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from vmctl.planning.steps import Layer, Step
     from vmctl.resources.keys import Key
 
-Needs = Literal["nothing", "others", "time", "user"]
-
 
 @dataclass(frozen=True, slots=True)
 class Failure:

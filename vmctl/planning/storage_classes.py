@@ -57,6 +57,7 @@ def choose(objects: Objects, wanted: str | None, preferred: str | None = None) -
 
 
 def home(item: Object) -> Home:
+    """What a StorageClass says of where and how."""
     document = item.document
     return Home(
         item.key.name,
@@ -64,6 +65,11 @@ def home(item: Object) -> Home:
         document.get("volumeBindingMode") == "WaitForFirstConsumer",
         document.get("allowVolumeExpansion") is not False,
     )
+
+
+def directories(objects: Objects) -> dict[str, str]:
+    """Where each class keeps its layers, by its name."""
+    return {item.key.name: home(item).directory for item in objects.of_kind("StorageClass")}
 
 
 def keeps_data(objects: Objects, name: str) -> bool:
