@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engine import manifests as texts
+from tests.memory_driver import MemoryDriver
 from vmctl.errors import ChangeRefused, HypervisorError, Rejected
 from vmctl.planning import conditions
 from vmctl.planning.observed import Guest
@@ -15,6 +16,7 @@ from vmctl.resources.keys import Key
 if TYPE_CHECKING:
     from tests.engine.lab import Lab
     from vmctl.planning.objects import Object
+    from vmctl.planning.observed import Domain
 
 WEB = texts.blank("root") + texts.machine("web", "root")
 VM = Key("VirtualMachine", "default", "web")
@@ -357,3 +359,23 @@ def test_what_the_host_has_is_promised_once_also_to_machines_that_start_together
     )
     running = [name for name in names if lab.phase("VirtualMachine", name) == "Running"]
     assert len(running) == 4  # of a host with 32 GiB
+
+
+def test_one_machine_that_cannot_be_looked_at_stops_no_other(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.apply(WEB)
+    blind = lab.uid("web")
+    lab.world.crash(blind)
+    observe = MemoryDriver.observe
+
+    def stumbling(driver: MemoryDriver, uid: str) -> Domain | None:
+        if uid == blind:
+            raise HypervisorError("libvirt hiccups")
+        return observe(driver, uid)
+
+    monkeypatch.setattr(MemoryDriver, "observe", stumbling)
+    result = lab.apply(WEB + texts.blank("other") + texts.machine("db", "other"))
+    assert result.failed == {VM: "libvirt hiccups"}
+    assert lab.phase("VirtualMachine", "db") == "Running"
+    monkeypatch.undo()
+    lab.apply(WEB)
+    assert lab.phase("VirtualMachine", "web") == "Running"

@@ -61,7 +61,10 @@ class Passes:
         done: tuple[Step, ...] = ()
         rounds = 0
         while (item := self.ledger.get(key)) is not None:
-            plan = self._planned(item, self._noticed(self.observer.world(item, self._failure(item))))
+            try:
+                plan = self._planned(item, self._noticed(self.observer.world(item, self._failure(item))))
+            except VmctlError as error:  # it cannot be looked at: that ends its pass, and nobody else's
+                return self._unseen(item, self._remembered(item, error))
             if not plan.steps:
                 return Outcome(key, plan.settled, plan.look_again, self._failure(item), plan.waits_for)
             rounds += 1
@@ -151,6 +154,24 @@ class Passes:
 
     def _failed(self, item: Object, error: VmctlError) -> Outcome:
         """Remember the failure, let the status say it, and say when it is tried again."""
+        failure = self._remembered(item, error)
+        current = self.ledger.get(item.key)
+        if current is None:
+            return Outcome(item.key, gone=True)
+        try:
+            plan = self.plan(self.observer.world(current, failure))
+        except VmctlError as blind:
+            log.info("%s cannot be looked at: %s", item.key.short, blind.message)
+            return self._unseen(item, failure)
+        self._record(current, plan)
+        return Outcome(item.key, plan.settled, failure.retry_at, failure, plan.waits_for)
+
+    def _unseen(self, item: Object, failure: Failure) -> Outcome:
+        """The outcome for an object whose state nobody knows: its status stays as it was."""
+        return Outcome(item.key, settled=False, look_again=failure.retry_at, failure=failure)
+
+    def _remembered(self, item: Object, error: VmctlError) -> Failure:
+        """The failure as the next plan sees it, and as an event."""
         now = self.executor.clock.now()
         before = self._failure(item)
         attempts = before.attempts + 1 if before is not None else 1
@@ -172,12 +193,7 @@ class Passes:
         self.failures[item.uid] = failure
         if error.retry != "wait":
             self.store.record_event(item.key, "Warning", error.reason, failure.sentence, uid=item.uid)
-        current = self.ledger.get(item.key)
-        if current is None:
-            return Outcome(item.key, gone=True)
-        plan = self.plan(self.observer.world(current, failure))
-        self._record(current, plan)
-        return Outcome(item.key, plan.settled, failure.retry_at, failure, plan.waits_for)
+        return failure
 
     def _stuck(self, item: Object, plan: Plan) -> Outcome:
         """Steps that were done and are asked for again: never loop on them, say it instead."""
