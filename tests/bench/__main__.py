@@ -46,7 +46,7 @@ def _measure(parts: Sequence[str], repetitions: int, *, quick: bool) -> list[Lin
     try:
         with PrivateHost(base / "host") as host:
             stage = Stage(host.uri, base, repetitions, quick)
-            stage.state.mkdir()
+            stage.anchor()
             found: list[Line] = []
             for part in parts:
                 print(f"measuring {part} …", file=sys.stderr, flush=True)

@@ -57,7 +57,7 @@ def lines(stage: Stage) -> Iterator[Line]:
         text = "---\n".join(DISK.format(name=f"disk-{number}", image=f"image{gib}") for number in range(DISKS))
         (directory / "disks.yaml").write_text(text)
         sample = stage.vmctl("apply", "-q", "-f", str(directory), "--wait")
-        stage.vmctl("delete", "vd", "--all", "--wait")
+        stage.clear()
         return sample
 
     taken = in_turns(stage.repetitions * 3, small=lambda: disks(1), large=lambda: disks(10))

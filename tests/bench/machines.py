@@ -92,7 +92,7 @@ def _as_it_is(stage: Stage) -> Path:
     sizes = _disk_sizes(stage)
     found = []
     with closing(libvirt.open(stage.uri)) as connection:
-        for domain in connection.listAllDomains(0):
+        for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
             document = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
             sources = (source.get("file", "") for source in ET.fromstring(document).iterfind("./devices/disk/source"))
             disks = [{"path": path, "bytes": size} for path in sources for size in [sizes[path]]]

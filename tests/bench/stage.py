@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from tests.bench.measuring import Sample, run
 
 HERE = Path(__file__).parent
+ANCHOR = "anchor-00000"
 
 MACHINE = """\
 apiVersion: virtualization.deckhouse.io/v1alpha2
@@ -36,6 +38,8 @@ apiVersion: virtualization.deckhouse.io/v1alpha2
 kind: VirtualDisk
 metadata:
   name: {name}
+  labels:
+    vm: {name}
 spec:
   persistentVolumeClaim:
     size: 16Mi
@@ -98,8 +102,16 @@ class Stage:
         directory.mkdir(parents=True)
         return directory
 
+    def anchor(self) -> None:
+        """Make a machine that stays, off, through all measurements, and with it the network that the others use."""
+        self.vmctl("apply", "-q", "-f", str(self.machines("anchor", 1, "AlwaysOff")))
+
     def clear(self) -> None:
-        """Delete all machines and disks, so that the next measurement begins where the last one did."""
-        self.vmctl("delete", "vm", "--all", "--force", "--yes", "--wait")
-        self.vmctl("delete", "vd", "--all", "--wait")
-        self.vmctl("delete", "vmipl", "--all", "--wait")  # they would be kept for ten minutes
+        """Delete all other machines, disks and leases, so that the next measurement begins where the last one did."""
+        others = f"vm!={ANCHOR}"
+        self.vmctl("delete", "vm", "-l", others, "--force", "--yes", "--wait")
+        self.vmctl("delete", "vd", "-l", others, "--wait")
+        leases = json.loads(self.vmctl("get", "vmipl", "-o", "json").output)["items"]
+        free = [each["metadata"]["name"] for each in leases if each["status"].get("phase") == "Released"]
+        if free:  # they would be kept for ten minutes
+            self.vmctl("delete", "vmipl", *free, "--wait")
