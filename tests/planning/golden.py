@@ -25,7 +25,6 @@ def shown(plan: Plan) -> str:
         "waits for": [key.short for key in plan.waits_for],
         "look again": f"{plan.look_again - UP_AT:g} s" if plan.look_again is not None else "",
         "settled": plan.settled,
-        "refused": plan.refused,
         "conditions": [_condition(item) for item in plan.status.get("conditions") or ()],
         "status": {name: value for name, value in plan.status.items() if name not in ELSEWHERE},
     }

@@ -96,8 +96,8 @@ def _make(world: World, home: Home) -> Plan:
                 waits_for=(parent_key,),
             )
     failure = world.failure
-    if failure is not None and failure.retry_at is None and failure.generation == item.generation:
-        return _failed(world, [source, classed], failure.sentence, extra)
+    if world.final_failure is not None:
+        return _failed(world, [source, classed], world.final_failure.sentence, extra)
     if home.waits_for_consumer and not any(machines_using(item, world.objects)):
         message = (
             f"storage class {home.name} makes disks when the first machine wants them; "
@@ -114,19 +114,15 @@ def _make(world: World, home: Home) -> Plan:
     steps = _creation(world, home)
     if isinstance(steps, str):
         return _failed(world, [source, classed], steps, extra)
-    message = (
-        "the disk is being made"
-        if failure is None
-        else f"{failure.sentence}; tried again (attempt {failure.attempts + 1})"
-    )
+    message = "the disk is being made" if failure is None else failure.told
     status = _status(
         world,
         "Provisioning",
         [source, classed, Condition("Ready", "False", "Provisioning", message)],
         {**extra, "progress": "0%", **world_progress(world)},
     )
-    if failure is not None and failure.retry_at is not None and failure.retry_at > world.now:
-        return Plan(status, look_again=failure.retry_at, settled=False)
+    if world.pause_until is not None:
+        return Plan(status, look_again=world.pause_until, settled=False)
     return Plan(status, steps, settled=False)
 
 
@@ -226,8 +222,7 @@ def _grow(world: World, seen: LayerSeen, size: int, classed: Condition, extra: d
     if failure is not None and failure.retry_at is None:
         resizing = Condition("Resizing", "False", "NotAvailable", failure.sentence)
     elif failure is not None:
-        again = f"{failure.sentence}; tried again (attempt {failure.attempts + 1})"
-        resizing = Condition("Resizing", "True", "InProgress", again)
+        resizing = Condition("Resizing", "True", "InProgress", failure.told)
     status = _status(world, "Resizing", [classed, ready, resizing], extra)
     if failure is not None and (failure.retry_at is None or failure.retry_at > world.now):
         return Plan(status, look_again=failure.retry_at, settled=failure.retry_at is None)

@@ -89,7 +89,7 @@ def _provision(world: World, home: Home) -> Plan:
         if not seen.finished and seen.layer.id != layer.id
     )
     failure = world.failure
-    if failure is not None and failure.retry_at is None and failure.generation == item.generation:
+    if world.final_failure is not None:
         return Plan(
             _status(
                 world,
@@ -97,7 +97,7 @@ def _provision(world: World, home: Home) -> Plan:
                 [
                     Condition("DatasourceReady", "True", "DatasourceReady"),
                     *_class_ready(item, home),
-                    Condition("Ready", "False", "ProvisioningFailed", failure.sentence),
+                    Condition("Ready", "False", "ProvisioningFailed", world.final_failure.sentence),
                     _in_use(world),
                 ],
                 world_progress(world),
@@ -107,19 +107,15 @@ def _provision(world: World, home: Home) -> Plan:
     parent_key = reference(item)
     if step is None:
         return _waiting(world, "DatasourceReady", ready, (parent_key,) if parent_key else (), home)
-    message = (
-        "the image is being imported"
-        if failure is None
-        else f"{failure.sentence}; tried again (attempt {failure.attempts + 1})"
-    )
+    message = "the image is being imported" if failure is None else failure.told
     status = _status(
         world,
         "Provisioning",
         [ready, *_class_ready(item, home), Condition("Ready", "False", "Provisioning", message), _in_use(world)],
         world_progress(world),
     )
-    if failure is not None and failure.retry_at is not None and failure.retry_at > world.now:
-        return Plan(status, stale, look_again=failure.retry_at, settled=False)
+    if world.pause_until is not None:
+        return Plan(status, stale, look_again=world.pause_until, settled=False)
     return Plan(status, (*stale, step), settled=False)
 
 

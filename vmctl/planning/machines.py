@@ -16,7 +16,7 @@ from vmctl.planning.diff import diff
 from vmctl.planning.machine_hardware import Parts, domain_name, hardware, projected
 from vmctl.planning.machine_status import Picture
 from vmctl.planning.networks import network_of
-from vmctl.planning.plans import Failure, Note, Plan, Waiting, World
+from vmctl.planning.plans import Note, Plan, Waiting, World
 from vmctl.planning.power import Wish, noted, wish
 from vmctl.planning.steps import (
     CutPower,
@@ -196,7 +196,7 @@ def _off(
     )
     steps: tuple[Step, ...] = needs.make
     stale = world.domain is None or difference.defined_differs
-    if needs.ready and stale and not _gave_up(world):
+    if needs.ready and stale and world.final_failure is None:
         steps = (
             *steps,
             *((needs.write_seed,) if needs.write_seed else ()),
@@ -217,12 +217,10 @@ def _start(
     objections = _objections(world, needs, wanted)
     if objections:
         return _resting(world, spec, needs, "Starting", Condition("Running", "False", NO_ROOM, "; ".join(objections)))
-    failure = world.failure
-    if failure is not None and _gave_up(world):
-        return _resting(world, spec, needs, "Pending", _failed(failure))
-    if failure is not None and failure.retry_at is not None and failure.retry_at > world.now:
-        plan = _resting(world, spec, needs, "Pending", _failed(failure))
-        return replace(plan, look_again=failure.retry_at, settled=False)
+    if world.failure is not None and (world.final_failure is not None or world.pause_until is not None):
+        failed = Condition("Running", "False", world.failure.reason, world.failure.told)
+        plan = _resting(world, spec, needs, "Pending", failed)
+        return replace(plan, look_again=world.pause_until, settled=world.pause_until is None)
     nonce = str(uuid.uuid5(uuid.UUID(world.object.uid), f"start {world.now}"))
     status = machine_status.status(world, spec, needs, Picture("Starting"))
     seed = (needs.write_seed,) if needs.write_seed else ()
@@ -262,16 +260,6 @@ def _resting(
 ) -> Plan:
     status = machine_status.status(world, spec, needs, Picture(phase, trouble))
     return Plan(status, waits_for=needs.waits_for)
-
-
-def _gave_up(world: World) -> bool:
-    failure = world.failure
-    return failure is not None and failure.retry_at is None and failure.generation == world.object.generation
-
-
-def _failed(failure: Failure) -> Condition:
-    again = f"; tried again (attempt {failure.attempts + 1})" if failure.retry_at is not None else ""
-    return Condition("Running", "False", failure.reason, failure.sentence + again)
 
 
 def _leave(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: str) -> Plan:

@@ -33,7 +33,13 @@ class Failure:
 
     @property
     def sentence(self) -> str:
+        """What went wrong and what to do."""
         return self.message + (f"; {self.remedy}" if self.remedy else "")
+
+    @property
+    def told(self) -> str:
+        """The sentence, and which attempt follows if one does."""
+        return self.sentence + (f"; tried again (attempt {self.attempts + 1})" if self.retry_at is not None else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,19 @@ class World:
     notes: Mapping[str, str] = field(
         default_factory=dict[str, str]
     )  # what we recorded about this object beside its status
-    taken: Mapping[str, str] = field(default_factory=dict[str, str])  # addresses and MACs in use -> uid
+
+    @property
+    def final_failure(self) -> Failure | None:
+        """The failure that is not tried again while the manifest is as it is."""
+        failure = self.failure
+        final = failure is not None and failure.retry_at is None and failure.generation == self.object.generation
+        return failure if final else None
+
+    @property
+    def pause_until(self) -> float | None:
+        """When what failed is tried again, if that is not yet."""
+        retry_at = self.failure.retry_at if self.failure is not None else None
+        return retry_at if retry_at is not None and retry_at > self.now else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,5 +133,4 @@ class Plan:
     look_again: float | None = None
     waits_for: tuple[Key, ...] = ()
     changes: tuple[Waiting, ...] = ()
-    refused: str = ""
     settled: bool = True  # nothing more will happen by itself, as far as this object knows
