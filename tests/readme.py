@@ -10,11 +10,7 @@ from typing import Any
 from tests.engine import manifests as texts
 from tests.engine.lab import Lab
 from vmctl.cli.documents import as_yaml
-from vmctl.engine.executing import Executor
-from vmctl.engine.observing import Observer
-from vmctl.engine.passes import Passes
 from vmctl.engine.previewing import Look, Preview
-from vmctl.engine.session import nothing_seen
 from vmctl.manifests import loading
 from vmctl.resources import explaining, registry
 
@@ -68,10 +64,8 @@ def previews(directory: Path, manifests: Any) -> list[Preview]:
     """The preview of manifests on an empty host."""
     directory.mkdir()
     with Lab(directory).session() as session:
-        observer = Observer(session.store, session.driver, session.ledger, session.place, session.clock.now)
-        executor = Executor(session.store, session.driver, session.ledger, session.place, session.clock, lambda: True)
-        passes = Passes(session.store, session.ledger, observer, executor, nothing_seen)
-        return Look(session.store, session.driver, session.ledger, passes).previews(manifests)
+        look = Look.over(session.store, session.driver, session.ledger, session.place, session.clock)
+        return look.previews(manifests)
 
 
 def status(directory: Path) -> str:

@@ -14,8 +14,6 @@ import pytest
 from tests.engine.lab import Lab
 from vmctl.cli import main
 from vmctl.engine import applying
-from vmctl.engine.observing import Observer
-from vmctl.engine.passes import Passes
 from vmctl.engine.previewing import Look
 from vmctl.manifests import loading
 from vmctl.planning.conditions import find
@@ -73,9 +71,8 @@ def test_an_example_is_planned_as_a_whole(directory: Path, tmp_path: Path) -> No
     loaded = loading.load([str(directory)])
     assert not loaded.warnings
     with Lab(tmp_path).session() as session:
-        observer = Observer(session.store, session.driver, session.ledger, session.place, session.clock.now)
-        passes = Passes(session.store, session.ledger, observer, session.executor(), lambda _before, _after: None)
-        previews = Look(session.store, session.driver, session.ledger, passes).previews(applying.judge(loaded))
+        look = Look.over(session.store, session.driver, session.ledger, session.place, session.clock)
+        previews = look.previews(applying.judge(loaded))
     assert [preview.key for preview in previews if preview.verb != "create"] == []
     assert not [change for preview in previews for change in preview.changes if change.effect == "refused"]
     for preview in previews:

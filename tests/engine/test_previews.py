@@ -6,11 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.engine.manifests import blank, machine
 from vmctl.cli.diff import lines
-from vmctl.engine.executing import Executor
-from vmctl.engine.observing import Observer
-from vmctl.engine.passes import Passes
 from vmctl.engine.previewing import Look
-from vmctl.engine.session import nothing_seen
 
 if TYPE_CHECKING:
     from tests.engine.lab import Lab
@@ -19,10 +15,8 @@ if TYPE_CHECKING:
 def diff(lab: Lab, text: str) -> list[str]:
     """The lines of `vmctl diff`."""
     with lab.session() as session:
-        observer = Observer(session.store, session.driver, session.ledger, session.place, session.clock.now)
-        executor = Executor(session.store, session.driver, session.ledger, session.place, session.clock, lambda: True)
-        passes = Passes(session.store, session.ledger, observer, executor, nothing_seen)
-        previews = Look(session.store, session.driver, session.ledger, passes).previews(lab.load(text))
+        look = Look.over(session.store, session.driver, session.ledger, session.place, session.clock)
+        previews = look.previews(lab.load(text))
         return [line for preview in previews if preview.differs for line in lines(preview)]
 
 

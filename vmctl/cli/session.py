@@ -37,12 +37,11 @@ class Session:
     @cached_property
     def store(self) -> Store:
         """The store for reading; empty where nothing was applied yet."""
-        return self._open(readonly=True)
+        from vmctl.state.store import Store
 
-    @cached_property
-    def writable_store(self) -> Store:
-        """The store for writing, made when it is missing."""
-        return self._open(readonly=False)
+        store = Store.open(self.settings.state_dir, clock=self.clock, readonly=True)
+        self._opened.append(store)
+        return store
 
     def connect(self, *, events: bool = False) -> Driver:
         """A driver for reading verbs, which need no lock; the caller closes it. `events` keeps a long talk alive."""
@@ -52,13 +51,6 @@ class Session:
         return LibvirtDriver(
             settings.libvirt_uri, self.store.installation, accelerator=settings.accelerator, events=events
         )
-
-    def _open(self, *, readonly: bool) -> Store:
-        from vmctl.state.store import Store
-
-        store = Store.open(self.settings.state_dir, clock=self.clock, readonly=readonly)
-        self._opened.append(store)
-        return store
 
     def __enter__(self) -> Self:
         return self

@@ -14,12 +14,12 @@ from vmctl.engine.executing import Executor
 from vmctl.engine.ledger import Ledger
 from vmctl.engine.observing import Observer
 from vmctl.engine.passes import Passes
-from vmctl.engine.session import boot_id, connect, nothing_seen
+from vmctl.engine.session import connect, nothing_seen, place_of
 from vmctl.planning import changes, goals
 from vmctl.planning.diff import diff
 from vmctl.planning.graph import order, references
 from vmctl.planning.objects import Object, Objects
-from vmctl.planning.plans import Place, Waiting
+from vmctl.planning.plans import Waiting
 from vmctl.planning.power import noted, wish
 from vmctl.planning.steps import CreateObject, CutPower, ReserveAddress, ShutDown
 from vmctl.resources import registry
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from vmctl.engine.settings import Settings
     from vmctl.hypervisor.driver import Driver
     from vmctl.manifests.documents import Manifest
+    from vmctl.planning.place import Place
     from vmctl.planning.plans import Plan, World
     from vmctl.planning.steps import Step
     from vmctl.resources.keys import Key
@@ -76,6 +77,13 @@ class Look:
     driver: Driver
     ledger: Ledger
     passes: Passes
+
+    @classmethod
+    def over(cls, store: Store, driver: Driver, ledger: Ledger, place: Place, clock: Clock) -> Look:
+        """A view through the passes of an engine, of which only the plans are asked for."""
+        observer = Observer(store, driver, ledger, place, clock.now)
+        executor = Executor(store, driver, ledger, place, clock, lambda: True)
+        return cls(store, driver, ledger, Passes(store, ledger, observer, executor, nothing_seen))
 
     def previews(self, manifests: Sequence[Manifest]) -> list[Preview]:
         """What applying the manifests would do, dependencies first. Raises GraphError for a circle."""
@@ -155,23 +163,11 @@ class Look:
 def look(settings: Settings, *, clock: Clock | None = None) -> Iterator[Look]:
     """Open the store for reading and connect to libvirt."""
     clock = clock or SystemClock()
-    directory = Path(settings.state_dir)
-    with Store.open(directory, clock=clock.now, readonly=True) as store:
+    with Store.open(Path(settings.state_dir), clock=clock.now, readonly=True) as store:
         installation = store.installation or str(NOBODY)
         driver = connect(settings, installation)
         try:
-            place = Place(
-                installation,
-                str(directory),
-                store.hash_key,
-                boot_id(),
-                settings.overcommit_memory,
-                settings.overcommit_cpu,
-            )
-            ledger = Ledger(store)
-            observer = Observer(store, driver, ledger, place, clock.now)
-            executor = Executor(store, driver, ledger, place, clock, lambda: True)
-            yield Look(store, driver, ledger, Passes(store, ledger, observer, executor, nothing_seen))
+            yield Look.over(store, driver, Ledger(store), place_of(settings, store, installation), clock)
         finally:
             driver.close()
 

@@ -222,14 +222,7 @@ def session(
         _acquire(lock, clock, waiting, timeout_s)
         driver = connect(settings, store.installation)
         opened.callback(driver.close)
-        place = Place(
-            store.installation,
-            str(directory),
-            store.hash_key,
-            boot_id(),
-            settings.overcommit_memory,
-            settings.overcommit_cpu,
-        )
+        place = place_of(settings, store, store.installation)
         listed = driver.listing()  # before anything is written: without a host nothing is changed
         yield Session(store, driver, Ledger(store), place, clock, listed)
         store.note(freshness.ENGINE, freshness.LAST_WORK, str(clock.now()))
@@ -240,6 +233,18 @@ def connect(settings: Settings, installation: str) -> Driver:
     from vmctl.hypervisor.libvirt_driver import LibvirtDriver
 
     return LibvirtDriver(settings.libvirt_uri, installation, accelerator=settings.accelerator)
+
+
+def place_of(settings: Settings, store: Store, installation: str) -> Place:
+    """Where the installation of a store lies on this host, in its present boot."""
+    return Place(
+        installation,
+        str(Path(settings.state_dir)),
+        store.hash_key,
+        boot_id(),
+        settings.overcommit_memory,
+        settings.overcommit_cpu,
+    )
 
 
 def boot_id() -> str:

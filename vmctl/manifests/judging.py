@@ -34,7 +34,6 @@ SERVER_SET = frozenset(
         "managedFields",
     }
 )
-LIST_API = "v1"
 
 
 @dataclass(frozen=True, slots=True)
