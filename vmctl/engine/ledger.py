@@ -108,6 +108,7 @@ class Ledger:
         return item
 
     def mark_deleted(self, key: Key) -> None:
+        """Record that an object is to go; nothing when it is gone. A pass takes it apart and forgets it."""
         with self._lock:
             stored = self._store.mark_deleted(key)
             if stored is None:

@@ -60,6 +60,7 @@ def lease_of(item: Object, world: World) -> Object | None:
 
 
 def address(lease: Object) -> str:
+    """The address that a lease is named after."""
     return lease.key.name.removeprefix("ip-").replace("-", ".")
 
 
@@ -138,6 +139,7 @@ def lease_key(address: str) -> Key:
 
 
 def lease_document(address: str, item: Object) -> dict[str, Any]:
+    """The lease of an address for an address object."""
     key = lease_key(address)
     return {
         "apiVersion": registry.BY_NAME[key.kind].api_version,

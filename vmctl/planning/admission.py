@@ -44,11 +44,13 @@ def millicores(cores: int, fraction: int) -> int:
 
 
 def promised_memory(machine: Object) -> int:
+    """The bytes of memory: of what runs, else of what the manifest asks for."""
     size = ((machine.status.get("resources") or {}).get("memory") or {}).get("size")
     return quantity_bytes(size if size is not None else machine.document["spec"]["memory"]["size"])
 
 
 def promised_millicores(machine: Object) -> int:
+    """The guaranteed share of the processors: of what runs, else of what the manifest asks for."""
     cpu = (machine.status.get("resources") or {}).get("cpu") or {}
     cores = int(cpu.get("cores") or machine.document["spec"]["cpu"]["cores"])
     fraction = str(cpu.get("coreFraction") or "100%").rstrip("%")

@@ -37,6 +37,7 @@ TOO_SMALL = (
 
 
 def wanted_bytes(item: Object) -> int | None:
+    """The size that the manifest asks for; None where it leaves that to the image."""
     size = (item.document["spec"].get("persistentVolumeClaim") or {}).get("size")
     return None if size is None else quantity_bytes(size)
 
@@ -47,6 +48,7 @@ def reference(item: Object) -> Key | None:
 
 
 def home_of(item: Object, objects: Objects) -> Home | Missing:
+    """The storage class that a disk which is not made yet will lie in."""
     claim = item.document["spec"].get("persistentVolumeClaim") or {}
     return storage_classes.choose(
         objects, claim.get("storageClassName"), storage_classes.module_default(objects, "virtualDisks")

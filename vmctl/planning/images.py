@@ -54,6 +54,7 @@ def reference(item: Object) -> Key | None:
 
 
 def home_of(item: Object, objects: Objects) -> Home | Missing:
+    """The storage class that an image which is not imported yet will lie in."""
     claim = item.document["spec"].get("persistentVolumeClaim") or {}
     return storage_classes.choose(
         objects, claim.get("storageClassName"), storage_classes.module_default(objects, "virtualImages")
