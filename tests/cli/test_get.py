@@ -318,4 +318,4 @@ def test_without_an_engine_and_without_libvirt_the_age_of_what_is_shown_is_told(
     ran = quickstart.run("get", "vm", "--libvirt-uri", "qemu+unix:///system?socket=/nonexistent/socket")
     assert ran.code == 0
     assert ran.lines[1].split()[:2] == ["linux-vm", "Running"]
-    assert "no engine is at work" in ran.err
+    assert "no apply is running" in ran.err

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.engine.manifests import blank, machine
 from vmctl.cli.diff import lines
+from vmctl.engine import applying
 from vmctl.engine.previewing import Look
+from vmctl.errors import ChangeRefused
 
 if TYPE_CHECKING:
     from tests.engine.lab import Lab
@@ -102,3 +106,13 @@ def test_what_apply_does_beside_the_manifests_is_told_too(lab: Lab) -> None:
     printed = diff(lab, blank("other"))
     assert said(printed, "~ virtualmachine.virtualization.deckhouse.io/web")
     assert said(printed, "start the machine (it went off without being told to")
+
+
+def test_what_another_directory_owns_is_refused_before_anything_is_planned(lab: Lab) -> None:
+    """diff and --dry-run ask the same question as apply, which would refuse."""
+    manifests = lab.load(WEB)
+    with lab.session() as session:
+        applying.store_all(session.store, session.ledger, manifests, source="one", directory="/home/one")
+        session.store.refuse_other_owners((item.key for item in manifests), "one")
+        with pytest.raises(ChangeRefused, match=r"belongs to /home/one .*manifests\.yaml"):
+            session.store.refuse_other_owners((item.key for item in manifests), "two")

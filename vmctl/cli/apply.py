@@ -63,11 +63,12 @@ def command(
     for caution in loaded.warnings:
         output.problem(caution)
     if dry_run:
-        return _preview(session, manifests)
+        return _preview(session, manifests, "" if take_over else source)
     code = _apply(
         session,
         manifests,
         source=source,
+        directory=loaded.directories[0] if source else "",
         wait=wait,
         timeout_s=working.seconds(timeout or ("10m" if wait else None)),
         take_over=take_over,
@@ -93,6 +94,7 @@ def _apply(
     manifests: tuple[Manifest, ...],
     *,
     source: str,
+    directory: str,
     wait: bool,
     timeout_s: float | None,
     take_over: bool,
@@ -103,7 +105,9 @@ def _apply(
 
     with working.at_work(session, timeout_s) as engine:
         applying.guard(engine.ledger, applying.changed(engine.ledger, manifests))
-        applied = applying.store_all(engine.store, engine.ledger, manifests, source=source, take_over=take_over)
+        applied = applying.store_all(
+            engine.store, engine.ledger, manifests, source=source, directory=directory, take_over=take_over
+        )
         for item in applied:
             output.line(f"{item.key} {item.done}")
         output.flush()
@@ -117,13 +121,14 @@ def _apply(
         return working.report(result, goal, engine, wait=wait)
 
 
-def _preview(session: Session, manifests: tuple[Manifest, ...]) -> int:
+def _preview(session: Session, manifests: tuple[Manifest, ...], source: str) -> int:
     from vmctl.engine.applying import guard
     from vmctl.engine.previewing import look
 
     words = {"create": "created", "change": "configured", "none": "unchanged"}
     with look(session.settings) as host:
         guard(host.ledger, manifests)
+        host.store.refuse_other_owners((item.key for item in manifests), source)
         for preview in host.previews(manifests):
             output.line(f"{preview.key} {words[preview.verb]} (dry run)")
     return 0

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from vmctl.cli.jsonpaths import Expression
 
 
+ALWAYS_FALSE = frozenset({"Migratable", "InUse"})  # on a single host, or of what is free: no reason to wait for
+
+
 class Goal:
     """One thing to wait for. `met` is what is printed of an object that has reached it."""
 
@@ -26,6 +29,10 @@ class Goal:
     def reached(self, document: Document) -> bool:
         """Whether the object is there."""
         raise NotImplementedError
+
+    def names(self, condition: str) -> bool:  # noqa: ARG002  # for those that wait for one
+        """Whether it is about a condition of that type."""
+        return False
 
     def lacking(self, document: Document) -> str:  # noqa: ARG002  # for those that can say more
         """What is not there at all, as a sentence; empty when the object itself says enough."""
@@ -47,10 +54,16 @@ class Condition(Goal):
                 return current and str(each.get("status", "")).lower() == self.status.lower()
         return False
 
+    def names(self, condition: str) -> bool:
+        """Whether it is that one."""
+        return self.type.lower() == condition.lower()
+
     def lacking(self, document: Document) -> str:
-        """A condition that nothing has reported yet."""
-        known = {str(each.get("type", "")).lower() for each in conditions(document)}
-        return "" if self.type.lower() in known else f"condition {self.type} is not reported"
+        """A condition that nothing has reported yet, with those that are."""
+        known = [str(each.get("type", "")) for each in conditions(document)]
+        if any(self.names(condition) for condition in known):
+            return ""
+        return f"condition {self.type} is not reported (reported: {', '.join(known) or 'none'})"
 
 
 class Deletion(Goal):
@@ -130,7 +143,9 @@ def lacks(document: Document, target: Goal) -> str:
     reasons = [
         f"{each.get('type')}: {each.get('message') or each.get('reason')}"
         for each in conditions(document)
-        if each.get("status") == "False" and (each.get("message") or each.get("reason"))
+        if each.get("status") == "False"
+        and (each.get("message") or each.get("reason"))
+        and (each.get("type") not in ALWAYS_FALSE or target.names(str(each.get("type"))))
     ]
     known = [f"phase {phase}"] if phase else []
     missing = [sentence] if (sentence := target.lacking(document)) else []

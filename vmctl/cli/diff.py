@@ -45,10 +45,11 @@ def command(session: Session, filename: tuple[str, ...], recursive: bool, form: 
 
     if not filename:
         raise UsageError("say what to compare", remedy="for example  vmctl diff -f machines/")
-    loaded, _ = load(session, filename, recursive=recursive)
+    loaded, source = load(session, filename, recursive=recursive)
     manifests = judge(loaded)
     with look(session.settings) as host:
         guard(host.ledger, manifests)
+        host.store.refuse_other_owners((item.key for item in manifests), source)
         previews = [preview for preview in host.previews(manifests) if preview.differs]
     if form == "jsonpatch":
         output.line(json.dumps(_patches(previews), indent=2, sort_keys=True))

@@ -161,7 +161,7 @@ def _fresh(session: Session, answer: Answer) -> Answer:
     rest = f"is as of {duration(session.clock() - last)} ago" if last is not None else "was never looked at"
     what = f"libvirt does not answer ({trouble}), what is shown" if trouble else "PHASE is of now, the rest"
     if trouble or last is None or session.clock() - last > FRESH_S:
-        output.remark(f"no engine is at work: {what} {rest}")
+        output.remark(f"no apply is running: {what} {rest}")
     found = list(answer.found)
     found[at] = found[at]._replace(documents=tuple(machines))
     return answer._replace(found=tuple(found))

@@ -48,6 +48,18 @@ GROUPS: dict[str, dict[str, str]] = {
 }
 SUMMARIES: dict[str, str] = {name: line for verbs in GROUPS.values() for name, line in verbs.items()}
 
+_POWER = "apply the machine with runPolicy AlwaysOff to switch it off, and with the former policy to start it anew"
+ELSEWHERE = {  # what people type first, and what does it here
+    "start": _POWER,
+    "stop": _POWER,
+    "restart": _POWER,
+    "edit": "change the manifest and apply it",
+    "patch": "change the manifest and apply it",
+    "logs": "`vmctl console NAME --log` prints what a machine wrote",
+    "list": "`vmctl get vm` lists machines",
+    "rm": "`vmctl delete KIND NAME` deletes",
+}
+
 _INTRODUCTION = """vmctl makes the virtual machines of this host match a directory of manifests.
 
   vmctl apply -f DIR --wait    make it so
@@ -106,6 +118,8 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The verb that was called; says which one was probably meant."""
         if args and args[0] not in SUMMARIES and not args[0].startswith("-"):
+            if args[0] in ELSEWHERE:
+                ctx.fail(f'there is no verb "{args[0]}"; {ELSEWHERE[args[0]]}')
             near = closest(args[0], list(SUMMARIES))
             ctx.fail(f'there is no verb "{args[0]}"' + (f'; did you mean "{near}"?' if near else ""))
         return super().resolve_command(ctx, args)

@@ -91,10 +91,16 @@ def changed(ledger: Ledger, manifests: Iterable[Manifest]) -> list[Manifest]:
 
 
 def store_all(
-    store: Store, ledger: Ledger, manifests: Sequence[Manifest], *, source: str = "", take_over: bool = False
+    store: Store,
+    ledger: Ledger,
+    manifests: Sequence[Manifest],
+    *,
+    source: str = "",
+    directory: str = "",
+    take_over: bool = False,
 ) -> list[Applied]:
-    """Write the manifests in one transaction, in the order of their dependencies. Raises ChangeRefused on a conflict of
-    owners.
+    """Write the manifests in one transaction, in the order of their dependencies; `directory` is what users call the
+    source. Raises ChangeRefused on a conflict of owners.
     """
     if not changed(ledger, manifests) and _owned(store, manifests, source):
         return [Applied(item.key, "unchanged") for item in _in_order(manifests)]
@@ -103,6 +109,8 @@ def store_all(
     by_key = {item.key: item for item in manifests}
     applied: list[Applied] = []
     with store.batch():
+        if source:
+            store.record_source(source, directory)
         for key in order({item.key: item.document for item in manifests}):
             manifest = by_key[key]
             _, done = store.apply(

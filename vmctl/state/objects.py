@@ -78,6 +78,14 @@ class Objects(Section):
         wanted, found = merging.normalised(key, document), self.get(key)
         return wanted if found is None else merging.merged(found.document, found.applied_meta, wanted)
 
+    def refuse_other_owners(self, keys: Iterable[Key], source: str) -> None:
+        """Raise the ChangeRefused that `apply` would raise for an object of another source, without writing."""
+        with self._database.reading() as connection:
+            for key in keys:
+                found = self._find(connection, key)
+                if found is not None and source and found.source and source != found.source:
+                    raise _owned_elsewhere(connection, found)
+
     def replace(
         self, key: Key, document: Mapping[str, Any], *, resource_version: int | None = None
     ) -> tuple[Stored, Applied]:
