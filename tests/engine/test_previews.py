@@ -116,3 +116,10 @@ def test_what_another_directory_owns_is_refused_before_anything_is_planned(lab: 
         session.store.refuse_other_owners((item.key for item in manifests), "one")
         with pytest.raises(ChangeRefused, match=r"belongs to /home/one .*manifests\.yaml"):
             session.store.refuse_other_owners((item.key for item in manifests), "two")
+
+
+def test_a_running_machine_is_told_what_its_new_spec_lacks(lab: Lab) -> None:
+    lab.apply(WEB)
+    printed = diff(lab, blank("root") + machine("web", "root", "nodisk"))
+    assert said(printed, "lacks: 1 of 2 block devices are ready: VirtualDisk nodisk does not exist; known: root")
+    assert not said(diff(lab, blank("root") + machine("web", "root", cores=2)), "lacks")

@@ -70,6 +70,8 @@ def lines(preview: Preview) -> Iterator[str]:
         yield f"    {step}"
     for step in preview.later:
         yield f"    {preview.waits}: {step}"
+    if preview.lacks:
+        yield f"    lacks: {preview.lacks}"
     if preview.waits and not preview.later:
         yield f"    waits: {preview.waits}"
     elif preview.verb == "change" and not (preview.changes or preview.steps or preview.later):

@@ -63,6 +63,7 @@ class Preview:
     steps: tuple[str, ...] = ()
     waits: str = ""
     later: tuple[str, ...] = ()
+    lacks: str = ""  # what it depends on and does not have, though it runs: its next start would wait for that
 
     @property
     def differs(self) -> bool:
@@ -128,7 +129,8 @@ class Look:
         if plan.status.get("phase") == "WaitForFirstConsumer":
             waits = "after the first machine refers to it"
         now, later = _steps(world, plan.steps, waiting=bool(waits), new=verb == "create")
-        return Preview(manifest.key, verb, before, dict(item.document), found, now, waits, later)
+        lacks = _lacks(plan) if verb == "change" and not waits else ""
+        return Preview(manifest.key, verb, before, dict(item.document), found, now, waits, later, lacks)
 
     def _plan(self, world: World) -> Plan:
         """The plan for an object; for a machine whose address has to be made first, with what follows that."""
@@ -234,6 +236,15 @@ def _contents(old: Object, new: Object) -> Iterator[Waiting]:
             secret = new.key.kind == "Secret" and name in ("data", "stringData")
             shown = ["(hidden)" if secret and side is not None else side for side in (was, now)]
             yield Waiting(name, shown[0], shown[1], "at once")
+
+
+def _lacks(plan: Plan) -> str:
+    """What the conditions say is not ready; the agent of a guest is no dependency."""
+    return "; ".join(
+        entry["message"]
+        for entry in plan.status.get("conditions") or ()
+        if entry["status"] == "False" and entry["type"].endswith("Ready") and entry["type"] != "AgentReady"
+    )
 
 
 def _waits(item: Object, future: Objects) -> str:
