@@ -379,3 +379,21 @@ def test_one_machine_that_cannot_be_looked_at_stops_no_other(lab: Lab, monkeypat
     monkeypatch.undo()
     lab.apply(WEB)
     assert lab.phase("VirtualMachine", "web") == "Running"
+
+
+def test_a_finalizer_holds_data_until_it_is_taken_away(lab: Lab) -> None:
+    """The machine is switched off and undefined; its object, and the disk with its bytes, wait for who put it there."""
+    held = WEB.replace("{name: root}", "{name: root, finalizers: [example.org/backup]}").replace(
+        "{name: web}", "{name: web, finalizers: [example.org/audit]}"
+    )
+    lab.apply(held)
+    uid = lab.uid("web")
+    lab.delete(VM, DISK)
+    assert uid not in lab.world.machines
+    assert (lab.phase("VirtualMachine", "web"), lab.phase("VirtualDisk", "root")) == ("Terminating", "Terminating")
+    assert len(files(lab)) == 1
+    with pytest.raises(ChangeRefused, match="is being deleted"):
+        lab.apply(texts.blank("root", "2Mi"))
+    lab.apply(WEB)
+    assert (lab.phase("VirtualMachine", "web"), lab.phase("VirtualDisk", "root")) == ("gone", "gone")
+    assert files(lab) == []

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vmctl.cli.session import Session
     from vmctl.engine.deleting import Deletion
     from vmctl.engine.session import Session as Engine
+    from vmctl.planning.objects import Object
 
 
 @verb(
@@ -96,7 +97,7 @@ def _report(engine: Engine, deletions: Sequence[Deletion], *, wait: bool) -> int
             output.line(f"{item.key} deleted{kept}")
         else:
             said = {entry["type"]: entry["message"] for entry in left.status.get("conditions") or ()}
-            why = said.get("InUse") or said.get("Ready")  # who holds it, before that it is being deleted
+            why = _finalizers(left) or said.get("InUse") or said.get("Ready")  # who holds it, before that it goes
             output.line(f"{item.key} terminating" + (f": {why}" if why else ""))
             held.append(item.key)
     if held and wait:
@@ -105,6 +106,13 @@ def _report(engine: Engine, deletions: Sequence[Deletion], *, wait: bool) -> int
             remedy="see `vmctl describe` for what holds it",
         )
     return 0
+
+
+def _finalizers(item: Object) -> str:
+    """Who else has to let go of an object first, and how that is said."""
+    if not item.finalizers:
+        return ""
+    return f"held by finalizers {', '.join(item.finalizers)}; take them out of its manifest and apply that"
 
 
 def _of_files(session: Session, filename: tuple[str, ...], *, recursive: bool) -> list[Key]:

@@ -14,7 +14,7 @@ from vmctl.errors import Bug, VmctlError
 from vmctl.planning import addresses, classes, disks, images, machines
 from vmctl.planning.plans import Failure, Plan, Progress, World
 from vmctl.planning.power import NOTE, PowerNote, noted, unnoticed
-from vmctl.planning.steps import Start
+from vmctl.planning.steps import CutPower, ShutDown, Start, Undefine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +91,14 @@ class Passes:
             return plan
 
     def plan(self, world: World) -> Plan:
+        """What is to be done for an object. Who has put a finalizer on it is waited for before anything of it goes."""
+        plan = self._rules(world)
+        if not (world.object.terminating and world.object.finalizers):
+            return plan
+        steps = tuple(step for step in plan.steps if isinstance(step, ShutDown | CutPower | Undefine))
+        return replace(plan, steps=steps, settled=not steps)
+
+    def _rules(self, world: World) -> Plan:
         """What the rules of the object's kind say; pure but for the two names that the observer proposes."""
         match world.object.key.kind:
             case "VirtualMachine":

@@ -25,6 +25,8 @@ def refusals(old: Object, new: Json) -> Iterator[Refusal]:
     """Why an object may not become what the document says; nothing when it may."""
     if old.document == new:
         return
+    if old.terminating and _intent(old.document) == _intent(new):
+        return  # labels, annotations, finalizers: what may still change, and may have to
     if old.terminating:
         yield "metadata.name", f"{old.key.short} is being deleted; wait until it is gone, then apply again"
         return
@@ -34,6 +36,11 @@ def refusals(old: Object, new: Json) -> Iterator[Refusal]:
         verdict = judge(change, facts).verdict
         if verdict.effect is Effect.REFUSE and old.key.kind != "VirtualMachine":  # a machine's are judged by what runs
             yield dotted(change.path), verdict.reason
+
+
+def _intent(document: Json) -> Json:
+    """What a document asks for, its metadata aside."""
+    return {name: value for name, value in document.items() if name != "metadata"}
 
 
 def _as_made(old: Object, new: Json) -> Json:
