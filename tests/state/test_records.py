@@ -79,13 +79,11 @@ def test_a_step_cannot_begin_where_nothing_is_durable_yet(store: Store) -> None:
         store.begin("u1", "start", {})
 
 
-def test_settled_marks_are_set_replaced_and_removed(store: Store) -> None:
+def test_settled_marks_are_set_and_replaced(store: Store) -> None:
     store.settle("u1", "a")
     store.settle("u1", "b")
     store.settle("u2", "c")
     assert store.settled() == {"u1": "b", "u2": "c"}
-    store.unsettle("u1")
-    assert store.settled() == {"u2": "c"}
 
 
 def test_notes_are_replaced_by_name_and_go_with_the_object(store: Store) -> None:

@@ -61,11 +61,6 @@ class Journal(Section):
             return dict(connection.execute("SELECT uid, digest FROM settled").fetchall())
 
     def settle(self, uid: str, digest: str) -> None:
-        """Mark an object as settled at a digest, until the digest differs or the mark is removed."""
+        """Mark an object as settled at a digest, until the digest differs or the object is removed."""
         with self._database.writing(durable=False) as connection:
             connection.execute("INSERT OR REPLACE INTO settled VALUES (?, ?)", (uid, digest))
-
-    def unsettle(self, uid: str) -> None:
-        """Remove the mark, durably: what follows may change the object."""
-        with self._database.writing(durable=True) as connection:
-            connection.execute("DELETE FROM settled WHERE uid = ?", (uid,))

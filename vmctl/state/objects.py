@@ -32,11 +32,6 @@ class Objects(Section):
         with self._database.reading() as connection:
             return self._find(connection, key)
 
-    def by_uid(self, uid: str) -> Stored | None:
-        """The object with that uid; None when it is gone."""
-        found = self._select("WHERE uid = ?", (uid,))
-        return found[0] if found else None
-
     def list(self, kind: str | None = None, namespace: str | None = None) -> Listing:
         """Objects of one kind and namespace, or of all, in the order of listings: kinds by priority, then by name."""
         wanted = {"kind": kind, "namespace": namespace}
