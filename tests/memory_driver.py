@@ -19,7 +19,7 @@ from vmctl.planning.observed import Domain, Guest, Host, Listed, NatNetwork, Pow
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vmctl.planning.hardware import Hardware
+    from vmctl.planning.hardware import Disk, Hardware
 
 HOST = Host(
     name="memory",
@@ -35,14 +35,19 @@ HOST = Host(
     features=frozenset({"aes", "avx", "sse4.2"}),
 )
 EFFECTS = frozenset(
-    {"define", "start", "shutdown", "destroy", "undefine", "resize", "ensure_network", "remove_network", "forget_lease"}
+    {"define", "start", "shutdown", "destroy", "undefine", "resize", "set_cores", "set_core_fraction", "set_memory"}
+    | {"plug_disk", "unplug_disk", "ensure_network", "remove_network", "forget_lease"}
 )
 _PREFIX = {"scsi": "sd", "sata": "sd", "ide": "hd", "virtio": "vd"}
 
 
 @dataclass(slots=True)
 class Machine:
-    """One domain of the world. `installation` is empty for one that vmctl did not make."""
+    """One domain of the world. `installation` is empty for one that vmctl did not make.
+
+    What its guest does is the test's to say: `guest` is None without an agent, `keeps_memory_kib` is what it gives back
+    no more of, `keeps_disks` are the aliases that it does not let go.
+    """
 
     uid: str
     domain: str
@@ -53,6 +58,8 @@ class Machine:
     reason: str = "unknown"
     guest: Guest | None = None
     hears_shutdown: bool = True
+    keeps_memory_kib: int = 0
+    keeps_disks: set[str] = field(default_factory=set[str])
     refuses_start: HypervisorError | None = None
     sizes: dict[str, int] = field(default_factory=dict[str, int])
     console: MemoryConsole | None = None
@@ -61,7 +68,10 @@ class Machine:
 
 @dataclass(slots=True)
 class World:
-    """All there is on the host: domains by uid, networks by uuid, sizes of images by path, forgotten leases."""
+    """All there is on the host: domains by uid, networks by uuid, sizes of images by path, forgotten leases.
+
+    In a `deaf` world no event is told to anybody.
+    """
 
     host: Host = HOST
     machines: dict[str, Machine] = field(default_factory=dict[str, Machine])
@@ -69,7 +79,9 @@ class World:
     taken_cidrs: dict[str, str] = field(default_factory=dict[str, str])  # name of what has it -> CIDR
     image_bytes: dict[str, int] = field(default_factory=dict[str, int])
     forgotten: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    deaf: bool = False
     watchers: list[Callable[[str], None]] = field(default_factory=list["Callable[[str], None]"])
+    reboot_watchers: list[Callable[[str], None]] = field(default_factory=list["Callable[[str], None]"])
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def add_foreign(self, uid: str, domain: str, installation: str = "") -> None:
@@ -98,11 +110,20 @@ class World:
         self.machines[uid].guest = guest
         self.changed(uid)
 
+    def reboot_inside(self, uid: str) -> None:
+        """Let the guest restart itself: the same QEMU goes on, and the agent is silent until `boot_finished`."""
+        self.machines[uid].guest = None
+        self._tell(self.reboot_watchers, uid)
+        self.changed(uid)
+
     def changed(self, uid: str) -> None:
         """Tell whoever watches."""
         if uid in self.machines:
             self.machines[uid].changes += 1
-        for watcher in self.watchers:
+        self._tell(self.watchers, uid)
+
+    def _tell(self, watchers: list[Callable[[str], None]], uid: str) -> None:
+        for watcher in () if self.deaf else tuple(watchers):
             watcher(uid)
 
     def _stop(self, uid: str, reason: str) -> None:
@@ -145,7 +166,7 @@ class MemoryDriver:
     def __init__(self, world: World, installation: str) -> None:
         self.world = world
         self.installation = installation
-        self._watching: list[Callable[[str], None]] = []
+        self._watching: list[tuple[list[Callable[[str], None]], Callable[[str], None]]] = []
 
     def host(self) -> Host:
         """Facts of the host."""
@@ -241,16 +262,82 @@ class MemoryDriver:
     def resize(self, uid: str, alias: str, size_bytes: int) -> None:
         """Grow a block device of a running machine."""
         with self.world.lock:
-            machine = self._must_own(uid)
-            if machine.running is None:
-                raise Rejected(f"{machine.domain} is off", subject=machine.domain)
-            disk = next((disk for disk in machine.running.disks if disk.alias == alias), None)
+            machine, running = self._must_run(uid)
+            disk = next((disk for disk in running.disks if disk.alias == alias), None)
             if disk is None:
                 raise NotFound(f"{machine.domain} has no disk {alias}", subject=alias)
             if size_bytes < machine.sizes.get(alias, self.world.image_bytes.get(disk.source, 0)):
                 raise Rejected(f"cannot shrink {alias}", subject=alias)
             machine.sizes[alias] = size_bytes
             self.world.image_bytes[disk.source] = size_bytes
+        self.world.changed(uid)
+
+    def set_cores(self, uid: str, cores: int) -> None:
+        """Raise the number of cores of a running machine whose guest has an agent."""
+        with self.world.lock:
+            machine, running = self._must_run(uid)
+            if cores == running.cpu.cores:
+                return
+            if cores < running.cpu.cores or cores > max(running.most_cores, running.cpu.cores):
+                raise Rejected(f"{machine.domain} cannot have {cores} cores as it runs", subject=machine.domain)
+            if machine.guest is None:
+                raise Rejected(f"no guest agent answers in {machine.domain}", subject=machine.domain)
+            machine.running = replace(running, cpu=running.cpu.with_cores(cores))
+        self.world.changed(uid)
+
+    def set_core_fraction(self, uid: str, percent: int) -> None:
+        """Set the guaranteed share of each core."""
+        with self.world.lock:
+            machine, running = self._must_run(uid)
+            if not self.world.host.cpu_shares:
+                raise Unsupported("the host has no cgroups", subject=machine.domain)
+            if percent == running.cpu.shares_percent:
+                return
+            machine.running = replace(running, cpu=replace(running.cpu, shares_percent=percent))
+        self.world.changed(uid)
+
+    def set_memory(self, uid: str, kib: int) -> None:
+        """Give the guest memory or take some back, as far as it lets go."""
+        with self.world.lock:
+            machine, running = self._must_run(uid)
+            if kib > max(running.most_memory_kib, running.memory_kib):
+                raise Rejected(f"{machine.domain} was not started with room for that", subject=machine.domain)
+            reached = kib if kib > running.memory_kib else min(running.memory_kib, max(kib, machine.keeps_memory_kib))
+            if reached == running.memory_kib == kib:
+                return
+            machine.running = replace(running, memory_kib=reached)
+        self.world.changed(uid)
+        if reached != kib:
+            gave, asked = (running.memory_kib - size >> 10 for size in (reached, kib))
+            raise Rejected(f"the guest gave back {gave}Mi of {asked}Mi", subject=machine.domain)
+
+    def plug_disk(self, uid: str, disk: Disk) -> None:
+        """Attach a disk."""
+        with self.world.lock:
+            machine, running = self._must_run(uid)
+            present = next((one for one in running.disks if one.alias == disk.alias), None)
+            if present is not None and present.source == disk.source:
+                return
+            if present is not None or disk.bus in ("sata", "ide"):
+                raise Rejected(f"{disk.alias} cannot be plugged into {machine.domain}", subject=disk.alias)
+            defined = machine.defined.disks if machine.defined is not None else ()
+            target = next((one.target for one in defined if one.alias == disk.alias), "")
+            taken = {one.target for one in running.disks}
+            named = replace(disk, boot=None, target=target if target not in taken else "")
+            machine.running = _named(replace(running, disks=(*running.disks, named)), running)
+        self.world.changed(uid)
+
+    def unplug_disk(self, uid: str, alias: str) -> None:
+        """Detach a disk, unless the guest keeps it."""
+        with self.world.lock:
+            machine, running = self._must_run(uid)
+            left = tuple(disk for disk in running.disks if disk.alias != alias)
+            if left == running.disks:
+                return
+            if alias in machine.keeps_disks:
+                raise Rejected(f"the guest of {machine.domain} does not let go of {alias}", subject=alias)
+            machine.running = replace(running, disks=left)
+            machine.sizes.pop(alias, None)
         self.world.changed(uid)
 
     def guest(self, uid: str, *, timeout_s: int = 2) -> Guest | None:
@@ -277,9 +364,7 @@ class MemoryDriver:
 
     def console(self, uid: str, *, force: bool = False) -> MemoryConsole:
         """Open the console of a running machine."""
-        machine = self._must_own(uid)
-        if machine.running is None:
-            raise Rejected(f"{machine.domain} is off", subject=machine.domain)
+        machine, _running = self._must_run(uid)
         if machine.console is not None and not machine.console.closed:
             if not force:
                 raise Busy(f"somebody has the console of {machine.domain} open", subject=machine.domain)
@@ -287,17 +372,22 @@ class MemoryDriver:
         machine.console = MemoryConsole()
         return machine.console
 
-    def watch(self, changed: Callable[[str], None]) -> None:
-        """Call `changed` from now on."""
-        self.world.watchers.append(changed)
-        self._watching.append(changed)
+    def watch(self, changed: Callable[[str], None], rebooted: Callable[[str], None] | None = None) -> None:
+        """Call `changed`, and `rebooted` where it is given, from now on."""
+        self._listen(self.world.watchers, changed)
+        if rebooted is not None:
+            self._listen(self.world.reboot_watchers, rebooted)
         changed("")
 
     def close(self) -> None:
         """Stop watching; nothing else is open."""
-        for watcher in self._watching:
-            self.world.watchers.remove(watcher)
+        for watchers, watcher in self._watching:
+            watchers.remove(watcher)
         self._watching.clear()
+
+    def _listen(self, watchers: list[Callable[[str], None]], watcher: Callable[[str], None]) -> None:
+        watchers.append(watcher)
+        self._watching.append((watchers, watcher))
 
     def _own(self, uid: str) -> Machine | None:
         machine = self.world.machines.get(uid)
@@ -310,6 +400,12 @@ class MemoryDriver:
         if machine is None:
             raise NotFound(f"there is no domain {uid}", subject=uid)
         return machine
+
+    def _must_run(self, uid: str) -> tuple[Machine, Hardware]:
+        machine = self._must_own(uid)
+        if machine.running is None:
+            raise Rejected(f"{machine.domain} is off", subject=machine.domain)
+        return machine, machine.running
 
     def _refuse_what_host_lacks(self, hardware: Hardware) -> None:
         host = self.world.host
@@ -357,7 +453,8 @@ class Faulty:
 
 def _named(hardware: Hardware, before: Hardware | None) -> Hardware:
     """Give disks the names they had, or the next free ones, as a driver does."""
-    known = {(disk.alias, disk.bus): disk.target for disk in before.disks} if before is not None else {}
+    there = before.disks if before is not None else ()
+    known = {(disk.alias, disk.bus): disk.target for disk in (*hardware.disks, *there) if disk.target}
     taken = {known[disk.alias, disk.bus] for disk in hardware.disks if (disk.alias, disk.bus) in known}
     disks = []
     for disk in hardware.disks:

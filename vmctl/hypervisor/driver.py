@@ -3,6 +3,11 @@
 Every verb is idempotent where it says so, raises only vmctl.errors.HypervisorError and its subclasses, and touches
 only domains that carry our metadata with this installation's id. Destructive verbs read the uid and installation in
 the domain's metadata first and raise Exists when they are not ours.
+
+Live verbs (set_…, plug_…, unplug_…, resize) change a running machine and nothing else: its definition is written by
+`define`, before. They return when the guest has the change, are idempotent, and raise NotFound where there is no such
+machine, Rejected with the host's own words when it is off or when host or guest refuse: the change then waits for a
+restart.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from vmctl.planning.observed import Domain, Guest, Host, Listed, NatNetwork, Pow
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vmctl.planning.hardware import Hardware
+    from vmctl.planning.hardware import Disk, Hardware
 
 __all__ = ["Console", "Domain", "Driver", "Guest", "Host", "Listed", "NatNetwork", "Power"]
 
@@ -68,6 +73,32 @@ class Driver(Protocol):
     def resize(self, uid: str, alias: str, size_bytes: int) -> None:
         """Grow a block device of a running machine. Raises Rejected when that would shrink it."""
 
+    def set_cores(self, uid: str, cores: int) -> None:
+        """Raise the number of cores and bring them online in the guest, each with the guaranteed share that it had.
+
+        Needs the guest agent; without its answer nothing is changed. Never takes cores away.
+        """
+
+    def set_core_fraction(self, uid: str, percent: int) -> None:
+        """Set the guaranteed share of each core, 1..100."""
+
+    def set_memory(self, uid: str, kib: int) -> None:
+        """Give the guest memory or ask it to give some back, within the room it was started with.
+
+        Waits while the guest makes progress. One that keeps memory settles at what it has, and Rejected says how much
+        it gave.
+        """
+
+    def plug_disk(self, uid: str, disk: Disk) -> None:
+        """Attach a disk or CD-ROM, under the name that the definition has for its alias; nothing when it is there.
+
+        Its boot order counts from the next start, so it is left out. Rejected when the alias is there with another
+        source.
+        """
+
+    def unplug_disk(self, uid: str, alias: str) -> None:
+        """Detach a disk and return when it is gone; nothing when it is not there. Rejected when the guest keeps it."""
+
     def guest(self, uid: str, *, timeout_s: int = 2) -> Guest | None:
         """What the agent says; None when no agent answers in time."""
 
@@ -87,10 +118,12 @@ class Driver(Protocol):
     def console(self, uid: str, *, force: bool = False) -> Console:
         """Open the serial console; Busy when somebody has it and `force` is not given."""
 
-    def watch(self, changed: Callable[[str], None]) -> None:
+    def watch(self, changed: Callable[[str], None], rebooted: Callable[[str], None] | None = None) -> None:
         """Call `changed(uid)` from another thread on any event of a domain, ours or not; hints only.
 
         `changed("")` means that events may have been missed: at first, and whenever a connection was lost or made anew.
+        `rebooted(uid)` is called once, before `changed`, when a guest restarts itself: its QEMU goes on with what it
+        was started with, and the guest is in its firmware for a moment. Both must return at once.
         """
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -35,6 +35,13 @@ class Cpu:
     @property
     def cores(self) -> int:
         return self.sockets * self.cores_per_socket
+
+    def with_cores(self, cores: int) -> Cpu:
+        """The same processor with another number of cores: in the same sockets where they fill them evenly, else each
+        in a socket of its own.
+        """
+        sockets = self.sockets if cores % self.sockets == 0 else cores
+        return replace(self, sockets=sockets, cores_per_socket=cores // sockets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,9 @@ class Hardware:
     `texts` maps addresses to text: `metadata:ADDRESS` is kept in our metadata and nowhere else,
     `domain:./XPATH[/@ATTRIBUTE]` is written into and read from that place of the document. `nonce` changes with every
     start that we make.
+
+    `most_cores` and `most_memory_kib` are the room for hot-plug that is reserved at the start: a running machine can be
+    given up to so much. 0 means none beyond `cpu.cores` and `memory_kib`. The sockets of `cpu` divide `most_cores`.
     """
 
     uid: str
@@ -83,6 +93,8 @@ class Hardware:
     installation: str
     cpu: Cpu
     memory_kib: int
+    most_cores: int = 0
+    most_memory_kib: int = 0
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
     machine: Literal["q35", "pc"] = "q35"
