@@ -163,3 +163,19 @@ def test_loading_what_was_loaded_changes_nothing(path: Path) -> None:
     assert again.problems == ()
     assert [item.document for item in again.manifests] == [item.document for item in once.manifests]
     assert [item.digest for item in again.manifests] == [item.digest for item in once.manifests]
+
+
+def test_a_manifest_knows_its_file_and_the_directory_it_was_given_in(tmp_path: Path) -> None:
+    below = tmp_path / "dir" / "below"
+    below.mkdir(parents=True)
+    (tmp_path / "dir" / "a.yaml").write_text(disk())
+    (below / "b.yaml").write_text(machine())
+    (tmp_path / "link").symlink_to(tmp_path / "dir")
+    given = load([str(tmp_path / "link")], recursive=True)
+    assert [(item.path, item.directory) for item in given.manifests] == [
+        (f"{tmp_path}/dir/a.yaml", f"{tmp_path}/dir"),
+        (f"{below}/b.yaml", f"{tmp_path}/dir"),
+    ]
+    named = load([str(tmp_path / "link" / "a.yaml")])
+    assert [(item.path, item.directory) for item in named.manifests] == [(f"{tmp_path}/dir/a.yaml", "")]
+    assert [(item.path, item.directory) for item in load(["-"], stdin=io.StringIO(disk())).manifests] == [("", "")]

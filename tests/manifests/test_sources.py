@@ -42,6 +42,7 @@ def test_outside_git_a_directory_is_its_real_path(tmp_path: Path) -> None:
     found = source_of(str(tmp_path / "link"))
     assert (found.identity, found.by_path) == (f"path:{tmp_path}", f"path:{tmp_path}")
     assert (found.commit, found.in_motion) == ("", "")
+    assert (found.directory, found.identities) == (str(tmp_path), (f"path:{tmp_path}",))
 
 
 def test_inside_git_it_is_the_first_commit_and_the_path(repository: Path) -> None:
@@ -49,6 +50,7 @@ def test_inside_git_it_is_the_first_commit_and_the_path(repository: Path) -> Non
     found = source_of(str(repository / "hosts/lab"))
     assert found.identity == f"git:{root}:hosts/lab"
     assert found.commit == git(repository, "rev-parse", "HEAD")
+    assert found.identities == (f"git:{root}:hosts/lab", f"path:{repository}/hosts/lab")
     assert source_of(str(repository)).identity == f"git:{root}:."
     commit(repository, "three")
     later = source_of(str(repository / "hosts/lab"))

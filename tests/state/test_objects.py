@@ -185,7 +185,16 @@ def test_another_directory_cannot_take_what_one_owns(store: Store) -> None:
     assert (how, moved.source, moved.resource_version) == ("unchanged", "two", 1)
     assert store.inventory("one") == []
     assert store.inventory("two") == [moved] == [store.get(VM)]
-    assert (store.owned("one"), store.owned("two")) == (set(), {VM})
+    assert (store.owned("one"), store.owned("two")) == ({}, {VM: ("/srv/two/vm.yaml", 1)})
+
+
+def test_a_directory_under_its_old_and_its_new_id_is_no_other_owner(store: Store) -> None:
+    store.record_source("path:/srv/one", "/srv/one")
+    store.apply(VM, document(), source="path:/srv/one", file="/srv/one/vm.yaml", line=3)
+    store.refuse_other_owners([VM, machine("absent")], "git:c0ffee:.", "path:/srv/one")
+    store.refuse_other_owners([VM], "")
+    with pytest.raises(ChangeRefused, match="belongs to /srv/one"):
+        store.refuse_other_owners([VM], "git:c0ffee:.")
 
 
 def test_a_single_file_changes_what_a_directory_owns_and_owns_nothing(store: Store) -> None:
@@ -195,7 +204,7 @@ def test_a_single_file_changes_what_a_directory_owns_and_owns_nothing(store: Sto
     free, _ = store.apply(machine("free"), document("free"), file="/elsewhere/vm.yaml", line=9)
     assert (free.source, free.line) == ("", 9)
     assert store.inventory("") == []
-    assert store.owned("") == set()
+    assert store.owned("") == {}
 
 
 def test_adopting_changes_the_owner_and_nothing_else(store: Store) -> None:

@@ -107,11 +107,37 @@ def test_a_source_is_seen_again_and_forgotten(store: Store, clock: Clock) -> Non
         ("two", "/srv/two", ""),
     ]
     assert store.sources()[0].seen == clock.now
-    stored, _ = store.apply(VM, document(), source="one")
-    store.forget_source("one")
-    found = store.get(VM)
-    assert found == replace(stored, source="")
-    assert [source.id for source in store.sources()] == ["two"]
+
+
+def test_a_directory_that_moved_takes_the_places_of_its_objects_along(store: Store) -> None:
+    store.record_source("one", "/srv/one")
+    store.apply(VM, document(), source="one", file="/srv/one/below/vm.yaml", line=3)
+    store.apply(machine("other"), document("other"), source="two", file="/srv/one/other.yaml", line=1)
+    store.record_source("one", "/home/clone")
+    assert store.owned("one") == {VM: ("/home/clone/below/vm.yaml", 3)}
+    assert store.owned("two") == {machine("other"): ("/srv/one/other.yaml", 1)}
+
+
+def test_a_source_under_another_id_keeps_what_it_owns_and_remembers(store: Store) -> None:
+    store.record_source("path:/srv/one", "/srv/one")
+    store.remember("path:/srv/one", VM, "digest")
+    stored, _ = store.apply(VM, document(), source="path:/srv/one")
+    store.rename_source("path:/srv/one", "git:c0ffee:.")
+    store.rename_source("path:/srv/one", "git:c0ffee:.")
+    assert store.get(VM) == replace(stored, source="git:c0ffee:.")
+    assert [source.id for source in store.sources()] == ["git:c0ffee:."]
+    assert (store.remembered("git:c0ffee:."), store.remembered("path:/srv/one")) == ({VM: "digest"}, {})
+
+
+def test_what_was_asked_for_once_is_remembered_by_source_until_it_is_forgotten(store: Store) -> None:
+    other = machine("other")
+    store.remember("one", VM, "a")
+    store.remember("one", VM, "b")
+    store.remember("one", other, "c")
+    store.remember("two", VM, "d")
+    assert store.remembered("one") == {VM: "b", other: "c"}
+    store.forget("one", [VM, machine("absent")])
+    assert (store.remembered("one"), store.remembered("two")) == ({other: "c"}, {VM: "d"})
 
 
 def test_layers_are_entered_changed_and_struck_out(store: Store) -> None:

@@ -18,8 +18,9 @@ Document = dict[str, Any]
 class Manifest:
     """One object as declared: checked, with defaults, in the stored version of its kind; never change `document`.
 
-    With `generate_name` the name in `key` is empty, because whoever creates the object chooses it. `acts` is false when
-    a field of it stands in `Loaded.not_acting`.
+    `file` is what the user calls the file, `path` its absolute path (empty for stdin), `directory` the given one that
+    it was found in, as a real path (empty for a file that was named). With `generate_name` the name in `key` is empty,
+    because whoever creates the object chooses it. `acts` is false when a field of it stands in `Loaded.not_acting`.
     """
 
     key: Key
@@ -29,6 +30,8 @@ class Manifest:
     generate_name: str = ""
     digest: str = ""
     acts: bool = True
+    path: str = ""
+    directory: str = ""
 
 
 @dataclass(frozen=True, slots=True)

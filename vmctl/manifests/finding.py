@@ -40,10 +40,13 @@ REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file to read: `shown` as the user wrote it, `real` without links in its directory."""
+    """A file to read: `shown` as the user wrote it, `real` without links in its directory; `directory` is the given
+    one that it was found in, as a real path, empty for a file that was named.
+    """
 
     shown: str
     real: str
+    directory: str = ""
 
     @property
     def is_json(self) -> bool:
@@ -114,7 +117,7 @@ def _find_in_given(path: str, found: Found, *, recursive: bool) -> None:
     real = os.path.realpath(path)
     found.directories.append(real)
     files, problems = len(found.files), len(found.problems)
-    _find_in(Candidate(path, real), found, ((path, Path(path).stat()),) if recursive else ())
+    _find_in(Candidate(path, real, real), found, ((path, Path(path).stat()),) if recursive else ())
     if len(found.files) == files and len(found.problems) == problems:
         below = not recursive and any(entry.is_dir() for entry in _entries(path))
         remedy = "subdirectories are read with -R" if below else ""
@@ -130,7 +133,7 @@ def _find_in(directory: Candidate, found: Found, above: tuple[tuple[str, os.stat
         return
     for entry in entries:
         shown = entry.name if directory.shown == "." else entry.path
-        here = Candidate(shown, f"{directory.real}/{entry.name}")
+        here = Candidate(shown, f"{directory.real}/{entry.name}", directory.directory)
         try:
             named_so = entry.name.lower().endswith(ENDINGS)
             if (above or named_so) and entry.is_dir():

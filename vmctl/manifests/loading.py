@@ -142,7 +142,7 @@ class _Loading:
     def _add(self, candidate: finding.Candidate, reading: Reading) -> None:
         self.files += 1
         self.origins[candidate.shown] = candidate
-        self.manifests += (_manifest(entry, candidate.shown) for entry in reading.entries)
+        self.manifests += (_manifest(entry, candidate) for entry in reading.entries)
         self.problems += _placed(reading.problems, candidate.shown)
         self.warnings += _placed(reading.warnings, candidate.shown)
         self.not_acting += _placed(reading.not_acting, candidate.shown)
@@ -158,8 +158,18 @@ class _Loading:
         self.problems.append(Problem(manifest.file, line, column, what, remedy, text, f"metadata.{name}"))
 
 
-def _manifest(entry: Entry, file: str) -> Manifest:
-    return Manifest(entry.key, entry.document, file, entry.line, entry.generate_name, entry.digest, entry.acts)
+def _manifest(entry: Entry, candidate: finding.Candidate) -> Manifest:
+    return Manifest(
+        entry.key,
+        entry.document,
+        candidate.shown,
+        entry.line,
+        entry.generate_name,
+        entry.digest,
+        entry.acts,
+        candidate.real,
+        candidate.directory,
+    )
 
 
 def _placed(problems: Iterable[Problem], file: str) -> Iterator[Problem]:

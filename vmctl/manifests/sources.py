@@ -18,6 +18,7 @@ from pathlib import Path
 from vmctl.errors import UsageError
 
 TIMEOUT_S = 30
+PATH = "path:"  # begins the identity of a directory that is known by its path
 OPTIONS = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "--no-optional-locks", "--no-replace-objects")
 IN_MOTION = {
     "index.lock": "git is writing its index",
@@ -44,11 +45,21 @@ class Source:
     commit: str = ""
     in_motion: str = ""
 
+    @property
+    def directory(self) -> str:
+        """Its real path."""
+        return self.by_path.removeprefix(PATH)
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """What the inventory may be kept under, the lasting one first."""
+        return tuple(dict.fromkeys((self.identity, self.by_path)))
+
 
 def source_of(directory: str) -> Source:
     """Identify a directory; raises UsageError when it lies in a git repository and git is missing or fails."""
     real = os.path.realpath(directory)
-    by_path = f"path:{real}"
+    by_path = f"{PATH}{real}"
     repository = _repository(real)
     if repository is None:
         return Source(by_path, by_path)

@@ -88,7 +88,18 @@ CREATE TABLE layers (
 ) STRICT, WITHOUT ROWID;
 """
 
-STEPS: tuple[str, ...] = (_FIRST,)
+_ONCE = """
+CREATE TABLE once (
+    source TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (source, kind, namespace, name)
+) STRICT, WITHOUT ROWID;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST, _ONCE)
 LATEST = len(STEPS)
 
 

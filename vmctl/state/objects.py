@@ -73,12 +73,14 @@ class Objects(Section):
         wanted, found = merging.normalised(key, document), self.get(key)
         return wanted if found is None else merging.merged(found.document, found.applied_meta, wanted)
 
-    def refuse_other_owners(self, keys: Iterable[Key], source: str) -> None:
-        """Raise the ChangeRefused that `apply` would raise for an object of another source, without writing."""
+    def refuse_other_owners(self, keys: Iterable[Key], *sources: str) -> None:
+        """Raise the ChangeRefused that `apply` would raise for an object that none of the sources owns, without
+        writing.
+        """
         with self._database.reading() as connection:
             for key in keys:
                 found = self._find(connection, key)
-                if found is not None and source and found.source and source != found.source:
+                if found is not None and any(sources) and found.source and found.source not in sources:
                     raise _owned_elsewhere(connection, found)
 
     def replace(
@@ -170,11 +172,11 @@ class Objects(Section):
         found.sort(key=_place)
         return found
 
-    def owned(self, source: str) -> set[Key]:
-        """The names of what a source owns."""
-        query = "SELECT kind, namespace, name FROM objects WHERE source = ? AND source <> ''"
+    def owned(self, source: str) -> dict[Key, tuple[str, int]]:
+        """The names of what a source owns, with the file and the line where each was read."""
+        query = "SELECT kind, namespace, name, file, line FROM objects WHERE source = ? AND source <> ''"
         with self._database.reading() as connection:
-            return {Key(*row) for row in connection.execute(query, (source,))}
+            return {Key(*row[:3]): row[3:] for row in connection.execute(query, (source,))}
 
     def adopt(self, key: Key, source: str, file: str, line: int) -> None:
         """Let a source own the object, whoever did before. Raises NotFoundError when there is no such object."""

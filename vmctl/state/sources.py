@@ -25,8 +25,18 @@ class Sources(Section):
     __slots__ = ()
 
     def record_source(self, source: str, directory: str, revision: str = "") -> None:
-        """Note that a source was seen in that directory at that revision, just now."""
+        """Note that a source was seen in that directory at that revision, just now.
+
+        When it lay elsewhere before, the files of what it owns are looked for here from now on.
+        """
         with self._database.writing(durable=True) as connection:
+            known = connection.execute("SELECT directory FROM sources WHERE id = ?", (source,)).fetchone()
+            if known is not None and known[0] != directory:
+                old = f"{known[0].rstrip('/')}/"
+                connection.execute(
+                    "UPDATE objects SET file = ? || substr(file, ?) WHERE source = ? AND substr(file, 1, ?) = ?",
+                    (f"{directory.rstrip('/')}/", len(old) + 1, source, len(old), old),
+                )
             connection.execute(
                 "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?)", (source, directory, revision, self._clock())
             )
@@ -37,8 +47,9 @@ class Sources(Section):
             query = "SELECT id, directory, revision, seen FROM sources ORDER BY directory, id"
             return [Source(*row) for row in connection.execute(query)]
 
-    def forget_source(self, source: str) -> None:
-        """Drop a source; its objects stay and belong to nobody."""
+    def rename_source(self, old: str, new: str) -> None:
+        """Let a source go by another id and keep all that it owns; nothing when the old id is not known."""
         with self._database.writing(durable=True) as connection:
-            connection.execute("DELETE FROM sources WHERE id = ?", (source,))
-            connection.execute("UPDATE objects SET source = '' WHERE source = ?", (source,))
+            connection.execute("UPDATE objects SET source = ? WHERE source = ?", (new, old))
+            connection.execute("UPDATE OR REPLACE once SET source = ? WHERE source = ?", (new, old))
+            connection.execute("UPDATE OR REPLACE sources SET id = ? WHERE id = ?", (new, old))

@@ -18,6 +18,7 @@ from vmctl.state.journal import Journal
 from vmctl.state.layers import Layers
 from vmctl.state.notes import Notes
 from vmctl.state.objects import Objects, new_uid
+from vmctl.state.once import Once
 from vmctl.state.sources import Sources
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Store(Objects, Sources, Events, Journal, Layers, Notes):
+class Store(Objects, Sources, Events, Journal, Layers, Notes, Once):
     """One state directory, shared by the threads of a process."""
 
     __slots__ = ()

@@ -25,8 +25,8 @@ class Stored:
     """One object. Times are epoch seconds; treat the dictionaries as read-only.
 
     `document` is what was asked for, without status; `applied_meta` is what the last apply said of the parts of
-    metadata that are merged. `source` is the directory that owns the object, empty when none does; `file` and `line`
-    are where it was read.
+    metadata that are merged. `source` is the directory that owns the object, empty when none does; `file`, an
+    absolute path, and `line` are where it was read, empty and 0 for what came from elsewhere.
     """
 
     key: Key

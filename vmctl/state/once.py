@@ -1,0 +1,36 @@
+"""What a source has had carried out once: known also when the object is gone, until its document leaves the source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmctl.resources.keys import Key
+from vmctl.state.section import Section
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Once(Section):
+    """Digests of specs by source and name."""
+
+    __slots__ = ()
+
+    def remember(self, source: str, key: Key, digest: str) -> None:
+        """Note that a source has asked for this, in place of what it asked for under that name before."""
+        with self._database.writing(durable=True) as connection:
+            connection.execute("INSERT OR REPLACE INTO once VALUES (?, ?, ?, ?, ?)", (source, *key, digest))
+
+    def remembered(self, source: str) -> dict[Key, str]:
+        """What a source has asked for, as digests of the specs."""
+        query = "SELECT kind, namespace, name, digest FROM once WHERE source = ?"
+        with self._database.reading() as connection:
+            return {Key(*row[:3]): row[3] for row in connection.execute(query, (source,))}
+
+    def forget(self, source: str, keys: Iterable[Key]) -> None:
+        """Drop what has left a source: if it comes back, it is meant anew."""
+        with self._database.writing(durable=True) as connection:
+            connection.executemany(
+                "DELETE FROM once WHERE source = ? AND kind = ? AND namespace = ? AND name = ?",
+                [(source, *key) for key in keys],
+            )
