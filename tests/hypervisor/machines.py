@@ -52,7 +52,6 @@ _domain_texts = st.fixed_dictionaries(
     optional={
         "domain:./title": st.from_regex(r"[A-Za-z0-9<&>\" é-]{0,20}[a-z0-9]", fullmatch=True).map(str.strip),
         "domain:./memtune/hard_limit": st.integers(1 << 20, 1 << 30).map(str),
-        "domain:./vcpu/@current": st.just("1"),
     },
 )
 
@@ -102,13 +101,16 @@ def machines(draw: st.DrawFn) -> Hardware:
     modern: tuple[Bus, ...] = ("scsi", "virtio") if paravirtual else ("sata",)
     buses: tuple[Bus, ...] = (("virtio", "ide") if paravirtual else ("ide",)) if legacy else modern
     model: Model = "virtio" if paravirtual else "rtl8139" if legacy else "e1000"
+    cpu, memory_kib = draw(cpus()), draw(st.integers(1 << 14, 1 << 24))
     texts = draw(st.dictionaries(_values.map("metadata:".__add__), _values, max_size=4)) | draw(_domain_texts)
     network = draw(st.sampled_from(("", "vmctl")))
     return machine(
         namespace=draw(_names),
         name=draw(_names),
-        cpu=draw(cpus()),
-        memory_kib=draw(st.integers(1 << 14, 1 << 24)),
+        cpu=cpu,
+        memory_kib=memory_kib,
+        most_cores=draw(st.sampled_from((0, cpu.cores, cpu.cores + cpu.sockets, cpu.cores * 2))),
+        most_memory_kib=draw(st.sampled_from((0, memory_kib, memory_kib + 1, memory_kib * 2))),
         disks=draw(disks(buses, 3 if legacy else 16)),
         nics=draw(st.sampled_from(((), (Nic("ua-nic-main", MAC, network=network, model=model),)))),
         machine="pc" if legacy else "q35",

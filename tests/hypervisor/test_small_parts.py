@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,12 +14,15 @@ from tests.hypervisor.machines import INSTALLATION, cpus
 from vmctl.errors import Bug, Rejected, Unreachable, Unsupported
 from vmctl.hypervisor import agent, hosts, metadata, ownership
 from vmctl.hypervisor.libvirt_driver import LibvirtDriver
+from vmctl.hypervisor.memory import Memory
 from vmctl.hypervisor.power import power_of, reason_of
+from vmctl.hypervisor.processors import Processor
 from vmctl.hypervisor.trees import erase_at, node, parse, read_at, serialise, write_at
-from vmctl.planning.hardware import Cpu
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from vmctl.planning.hardware import Cpu
 
 ADDRESSES = ("./title", "./vcpu/@current", "./a/b/c", "./devices/disk[@device='disk'][@type='file']/boot/@order")
 FLAGS = "processor : 0\nflags\t\t: fpu {} sse\n"
@@ -43,10 +47,16 @@ def test_what_is_no_address_is_a_mistake_of_ours(address: str) -> None:
 
 
 @given(
-    st.text(), st.text(), st.dictionaries(st.text(), st.text(), max_size=3), st.one_of(st.none(), cpus()), st.booleans()
+    name=st.text(),
+    nonce=st.text(),
+    texts=st.dictionaries(st.text(), st.text(), max_size=3),
+    cpu=st.one_of(st.none(), cpus()),
+    fresh=st.booleans(),
+    most=st.integers(0, 9),
+    counted=st.integers(0, 9),
 )
 def test_a_record_is_read_as_written(
-    name: str, nonce: str, texts: dict[str, str], cpu: Cpu | None, fresh: bool
+    name: str, nonce: str, texts: dict[str, str], cpu: Cpu | None, fresh: bool, most: int, counted: int
 ) -> None:
     record = metadata.Record(
         namespace="ns",
@@ -55,8 +65,8 @@ def test_a_record_is_read_as_written(
         installation=INSTALLATION,
         nonce=nonce,
         fresh_nvram=fresh,
-        cpu=None if cpu is None else Cpu(1, 1, cpu.shares_percent, cpu.kind, cpu.model, cpu.features),
-        memory_kib=7,
+        processor=None if cpu is None else Processor(replace(cpu, sockets=1, cores_per_socket=1), most, counted),
+        memory=Memory(7, most, counted),
         disks=("ua-a", "ua-b"),
         texts=texts,
         domain_addresses=("./zzz",) if "./zzz" not in texts else (),

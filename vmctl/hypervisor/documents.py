@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from vmctl.hypervisor import devices, metadata
-from vmctl.hypervisor.processors import Platform, read_cpu, render_cpu, render_shares
+from vmctl.hypervisor.memory import Memory, read_memory, render_memory
+from vmctl.hypervisor.processors import Platform, Processor, read_cpu, render_cpu, render_shares, render_vcpu
 from vmctl.hypervisor.trees import attribute_at, node, read_at, text_at, write_at
 from vmctl.planning.hardware import Firmware, Hardware
 
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 _DOMAIN = "domain:"
 _METADATA = "metadata:"
-# What libvirt does not write when it says nothing new.
-_LEFT_OUT_WHEN_SAME_AS = {"./vcpu/@current": "./vcpu"}
-_KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "KB": 1000 / 1024, "k": 1, "KiB": 1, "MB": 1e6 / 1024, "M": 1024, "MiB": 1024,
-        "GB": 1e9 / 1024, "G": 1 << 20, "GiB": 1 << 20, "TB": 1e12 / 1024, "T": 1 << 30, "TiB": 1 << 30}  # fmt: skip
 
 
 def render(hardware: Hardware, platform: Platform) -> ET.Element:
@@ -32,16 +29,15 @@ def render(hardware: Hardware, platform: Platform) -> ET.Element:
         node("name", text=hardware.domain),
         node("uuid", text=hardware.uid),
         node("metadata", metadata.write(record_of(hardware))),
-        node("memory", text=str(_whole_mib(hardware.memory_kib)), unit="KiB"),
-        node("currentMemory", text=str(_whole_mib(hardware.memory_kib)), unit="KiB"),
-        node("vcpu", text=str(hardware.cpu.cores), placement="static"),
+        *render_memory(hardware),
+        render_vcpu(hardware.cpu, hardware.most_cores),
         type=platform.domain_type,
     )
     if platform.shares:
         root.append(node("cputune", node("shares", text=str(render_shares(hardware.cpu)))))
     root.append(_os(hardware))
     root.append(_features(hardware, platform))
-    root.append(render_cpu(hardware.cpu, platform))
+    root.append(render_cpu(hardware.cpu, hardware.most_cores, platform))
     root.append(_clock(hardware, platform))
     for tag, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         root.append(node(tag, text=action))
@@ -62,19 +58,21 @@ def parse(root: ET.Element, *, live: bool = False) -> Hardware | None:
     texts = {_METADATA + address: value for address, value in record.texts.items()}
     for address in record.domain_addresses:
         value = read_at(root, address)
-        if value is None and address in _LEFT_OUT_WHEN_SAME_AS:
-            value = read_at(root, _LEFT_OUT_WHEN_SAME_AS[address])
         if value is not None:
             texts[_DOMAIN + address] = value
     own = devices.by_alias(root)
+    cpu, most_cores = read_cpu(root, record.processor, live=live)
+    memory_kib, most_memory_kib = read_memory(root, record.memory, live=live)
     return Hardware(
         uid=record.uid,
         domain=text_at(root, "./name"),
         namespace=record.namespace,
         name=record.name,
         installation=record.installation,
-        cpu=read_cpu(root, record.cpu, live=live),
-        memory_kib=_memory(root, record.memory_kib),
+        cpu=cpu,
+        memory_kib=memory_kib,
+        most_cores=most_cores,
+        most_memory_kib=most_memory_kib,
         disks=devices.read_disks(root, record.disks),
         nics=devices.read_nics(root),
         machine=machine_family(root),
@@ -99,8 +97,8 @@ def record_of(hardware: Hardware) -> metadata.Record:
         uid=hardware.uid,
         installation=hardware.installation,
         nonce=hardware.nonce,
-        cpu=hardware.cpu,
-        memory_kib=hardware.memory_kib,
+        processor=Processor(hardware.cpu, hardware.most_cores),
+        memory=Memory(hardware.memory_kib, hardware.most_memory_kib),
         spare_ports=hardware.spare_ports,
         hyperv=hardware.hyperv,
         disks=tuple(disk.alias for disk in hardware.disks),
@@ -162,14 +160,3 @@ def _clock(hardware: Hardware, platform: Platform) -> ET.Element:
         timers.append(node("timer", name="hypervclock", present="yes"))
     # Windows keeps local time in the hardware clock.
     return node("clock", *timers, offset="localtime" if hardware.hyperv else "utc")
-
-
-def _whole_mib(memory_kib: int) -> int:
-    """Round up as QEMU would at the start, so that the definition and the running machine agree."""
-    return -(-memory_kib // 1024) * 1024
-
-
-def _memory(root: ET.Element, recorded_kib: int) -> int:
-    unit = attribute_at(root, "./memory", "unit", "KiB")
-    shown = int(int(text_at(root, "./memory", "0")) * _KIB[unit])
-    return recorded_kib if _whole_mib(recorded_kib) == shown else shown

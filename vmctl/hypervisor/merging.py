@@ -31,6 +31,8 @@ _SHARED: dict[str, frozenset[str]] = {
 _DISK = frozenset({"source", "target", "readonly", "serial", "boot", "alias", "address", "backingStore", "mirror"})
 _NIC = frozenset({"mac", "source", "model", "alias", "address", "target", "rom"})
 _FIXED = frozenset({"alias", "address", "log"})
+# Merged elsewhere, or libvirt's own notes on each core, which hold for the old number of them only.
+_REWRITTEN = frozenset({"devices", "vcpus"})
 # Without these, a definition has one of a kind: a second one of somebody else's would be refused.
 _SINGLE = ("memballoon", "tpm")
 _PCIE_DEVICES = (
@@ -74,7 +76,7 @@ def _devices(root: ET.Element) -> ET.Element:
 def _merge_top(new: ET.Element, old: ET.Element) -> None:
     same_firmware, same_machine = firmware_of(new) == firmware_of(old), machine_family(new) == machine_family(old)
     for element in old:
-        if element.tag == "devices":
+        if element.tag in _REWRITTEN:
             continue
         mine = new.find(element.tag)
         if mine is None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from vmctl.hypervisor.memory import Memory
 from vmctl.hypervisor.ownership import NAMESPACE, PREFIX, escape, unescape
+from vmctl.hypervisor.processors import Processor
 from vmctl.planning.hardware import Cpu
 
 if TYPE_CHECKING:
@@ -40,8 +42,8 @@ class Record:
     installation: str
     nonce: str = ""
     fresh_nvram: bool = False
-    cpu: Cpu | None = None
-    memory_kib: int = 0
+    processor: Processor | None = None
+    memory: Memory = field(default_factory=Memory)
     spare_ports: int = 0
     hyperv: bool = False
     disks: tuple[str, ...] = ()
@@ -67,13 +69,9 @@ def write(record: Record) -> ET.Element:
         machine.set("disks", " ".join(record.disks))
     if record.hyperv:
         machine.set("hyperv", "yes")
-    if record.cpu is not None:
-        cpu = ET.SubElement(machine, _CPU, {"kind": record.cpu.kind, "share": str(record.cpu.shares_percent)})
-        if record.cpu.model:
-            cpu.set("model", escape(record.cpu.model))
-        if record.cpu.features:
-            cpu.set("features", escape(" ".join(record.cpu.features)))
-    ET.SubElement(machine, _MEMORY, {"kib": str(record.memory_kib)})
+    if record.processor is not None:
+        machine.append(_written_processor(record.processor))
+    machine.append(_numbered(_MEMORY, kib=record.memory.kib, most=record.memory.most, target=record.memory.target))
     ET.SubElement(machine, _PORTS, {"spare": str(record.spare_ports)})
     for address, value in record.texts.items():
         ET.SubElement(machine, _TEXT, {"address": escape(address), "value": escape(value)})
@@ -97,8 +95,8 @@ def read(root: ET.Element) -> Record | None:
         fresh_nvram=machine.get("fresh-nvram") == "yes",
         hyperv=machine.get("hyperv") == "yes",
         disks=tuple(machine.get("disks", "").split()),
-        cpu=_read_cpu(machine),
-        memory_kib=_number(machine.find(_MEMORY), "kib"),
+        processor=_read_processor(machine),
+        memory=Memory(*(_number(machine.find(_MEMORY), name) for name in ("kib", "most", "target"))),
         spare_ports=_number(machine.find(_PORTS), "spare"),
         texts={address: unescape(value) for address, value in texts.items() if value is not None},
         domain_addresses=tuple(address for address, value in texts.items() if value is None),
@@ -115,19 +113,35 @@ def replace(root: ET.Element, record: Record) -> None:
     place.append(write(record))
 
 
-def _read_cpu(machine: ET.Element) -> Cpu | None:
-    cpu = machine.find(_CPU)
-    if cpu is None:
+def _written_processor(processor: Processor) -> ET.Element:
+    cpu = processor.cpu
+    element = _numbered(_CPU, share=cpu.shares_percent, most=processor.most, counted=processor.counted)
+    element.set("kind", cpu.kind)
+    if cpu.model:
+        element.set("model", escape(cpu.model))
+    if cpu.features:
+        element.set("features", escape(" ".join(cpu.features)))
+    return element
+
+
+def _read_processor(machine: ET.Element) -> Processor | None:
+    element = machine.find(_CPU)
+    if element is None:
         return None
-    kind = cpu.get("kind", "Host")
-    return Cpu(
+    kind = element.get("kind", "Host")
+    cpu = Cpu(
         sockets=1,
         cores_per_socket=1,
-        shares_percent=_number(cpu, "share") or 100,
+        shares_percent=_number(element, "share") or 100,
         kind=kind if kind in ("Host", "HostPassthrough", "Model", "Features", "Discovery") else "Host",  # type: ignore[arg-type]
-        model=unescape(cpu.get("model", "")),
-        features=tuple(unescape(cpu.get("features", "")).split()),
+        model=unescape(element.get("model", "")),
+        features=tuple(unescape(element.get("features", "")).split()),
     )
+    return Processor(cpu, _number(element, "most"), _number(element, "counted"))
+
+
+def _numbered(tag: str, **numbers: int) -> ET.Element:
+    return ET.Element(tag, {name: str(number) for name, number in numbers.items() if number})
 
 
 def _number(element: ET.Element | None, name: str) -> int:

@@ -15,10 +15,11 @@ What a class's cpu.type becomes:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from vmctl.hypervisor.trees import node, text_at
+from vmctl.hypervisor.trees import attribute_at, node, text_at
 from vmctl.planning.hardware import Cpu
 
 if TYPE_CHECKING:
@@ -40,9 +41,30 @@ class Platform:
     shares: bool = True
 
 
-def render_cpu(cpu: Cpu, platform: Platform) -> ET.Element:
-    """Write `<cpu>`: mode, model, required features, topology."""
-    topology = node("topology", sockets=str(cpu.sockets), dies="1", cores=str(cpu.cores_per_socket), threads="1")
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """What our record says of the processor: what was asked for, and the room it was started with, 0 for none.
+
+    `counted` is the number of cores that the guest is known to use while more are being brought online, else 0: what
+    the host has plugged in and the guest has not taken yet is not there yet.
+    """
+
+    cpu: Cpu
+    most: int = 0
+    counted: int = 0
+
+
+def render_vcpu(cpu: Cpu, most: int) -> ET.Element:
+    """Write `<vcpu>`: how many cores there are, of how many that there can be."""
+    if most <= cpu.cores:
+        return node("vcpu", text=str(cpu.cores), placement="static")
+    return node("vcpu", text=str(most), placement="static", current=str(cpu.cores))
+
+
+def render_cpu(cpu: Cpu, most: int, platform: Platform) -> ET.Element:
+    """Write `<cpu>`: mode, model, required features, and a topology that has a place for every core there can be."""
+    per_socket = max(most, cpu.cores) // cpu.sockets
+    topology = node("topology", sockets=str(cpu.sockets), dies="1", cores=str(per_socket), threads="1")
     features = [node("feature", policy="require", name=name) for name in cpu.features]
     match cpu.kind:
         case "HostPassthrough":
@@ -61,26 +83,33 @@ def render_shares(cpu: Cpu) -> int:
     return min(max(cpu.cores * cpu.shares_percent, _LEAST_SHARES), _MOST_SHARES)
 
 
-def read_cpu(root: ET.Element, recorded: Cpu | None, *, live: bool) -> Cpu:
-    """Read the processor of a document, `live` or inactive, with what our record says it stands for."""
+def read_cpu(root: ET.Element, recorded: Processor | None, *, live: bool) -> tuple[Cpu, int]:
+    """Read the processor of a document, `live` or inactive, with what our record says it stands for, and the room."""
     element = root.find("./cpu")
-    sockets, cores = _topology(root, element)
-    shown = _literal(element, sockets, cores)
-    if recorded is not None:
-        recorded = replace(recorded, sockets=sockets, cores_per_socket=cores)
-        if _agrees(shown, recorded, live=live):
-            shown = replace(recorded, shares_percent=100)
-    return replace(shown, shares_percent=_percent(root, shown, recorded))
+    most = int(text_at(root, "./vcpu", "1"))
+    present = int(attribute_at(root, "./vcpu", "current") or most)
+    laid_out = Cpu(_sockets(element, most), 1).with_cores(present)
+    shown = _literal(element, laid_out.sockets, laid_out.cores_per_socket)
+    if recorded is None:
+        return replace(shown, shares_percent=_percent(root, shown, None)), 0 if most == present else most
+    asked = replace(recorded.cpu, sockets=shown.sockets, cores_per_socket=shown.cores_per_socket)
+    if _agrees(shown, asked, live=live):
+        shown = asked
+    shown = replace(shown, shares_percent=_percent(root, shown, asked))
+    if live and recorded.counted:
+        shown = shown.with_cores(recorded.counted)
+    return shown, most if recorded.most or most != present else 0
 
 
-def _topology(root: ET.Element, element: ET.Element | None) -> tuple[int, int]:
-    count = int(text_at(root, "./vcpu", "1"))
+def _sockets(element: ET.Element | None, most: int) -> int:
+    """The sockets of a document whose topology has a place for every core; else one for each."""
     topology = None if element is None else element.find("./topology")
     if topology is None:
-        return count, 1
+        return most
     sockets = int(topology.get("sockets", "1"))
-    cores = int(topology.get("cores", "1")) * int(topology.get("dies", "1")) * int(topology.get("threads", "1"))
-    return (sockets, cores) if sockets * cores == count else (count, 1)
+    # clusters came with libvirt 10.1, dies with 6.1
+    per_socket = math.prod(int(topology.get(part, "1")) for part in ("dies", "clusters", "cores", "threads"))
+    return sockets if sockets * per_socket == most else most
 
 
 def _literal(element: ET.Element | None, sockets: int, cores: int) -> Cpu:
