@@ -6,6 +6,7 @@
     |- GraphError                     2  a dependency cycle
     |- NotFoundError                  4  a named object does not exist
     |- ChangeRefused                  5  a guard says no: immutable field, shrink, conflict, prune
+    |  '- FileRefused                  5  the file that owns an object cannot be written; holds the change for it
     |- TimedOut                       6  --timeout passed
     |- NotReady                       -  a dependency is not there yet; wait, do not fail
     |- StorageError                   1  permanent: the bytes are wrong
@@ -101,6 +102,14 @@ class ChangeRefused(VmctlError):
 
     reason = "ChangeRefused"
     exit_code = 5
+
+
+class FileRefused(ChangeRefused):
+    """A change belongs into a file that cannot be written; `patch` is the change, ready to be applied there."""
+
+    def __init__(self, message: str, *, remedy: str = "", patch: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.patch = patch
 
 
 class TimedOut(VmctlError):
