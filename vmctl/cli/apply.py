@@ -103,7 +103,7 @@ def _apply(
     from vmctl.engine import applying
     from vmctl.engine.session import Result
 
-    with working.at_work(session, timeout_s) as engine:
+    with working.at_work(session) as engine:
         applying.guard(engine.ledger, applying.changed(engine.ledger, manifests))
         applied = applying.store_all(
             engine.store, engine.ledger, manifests, source=source, directory=directory, take_over=take_over

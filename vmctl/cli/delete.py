@@ -73,7 +73,7 @@ def command(
     if force and not yes:
         _ask(keys)
     timeout_s = working.seconds(timeout)
-    with working.at_work(session, timeout_s) as engine:
+    with working.at_work(session) as engine:
         absent = [key for key in keys if engine.ledger.get(key) is None]
         if absent and not ignore_not_found and not filename:
             raise NotFoundError("; ".join(asking.not_found(key) for key in absent))

@@ -1,4 +1,4 @@
-"""Work while waiting: where no engine is alive, the one who waits does what there is to do."""
+"""Work while waiting: who waits does what there is to do, or asks the engine that is at work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vmctl.cli import output
-from vmctl.errors import Locked, TimedOut, VmctlError
+from vmctl.errors import VmctlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def helping(settings: Settings, keys: Sequence[Key]) -> Iterator[None]:
-    """Converge in a thread until the block ends; nothing where another engine is at work, which will do it."""
+    """Converge in a thread until the block ends."""
     stop = threading.Event()
     engines: list[Session] = []
     thread = threading.Thread(target=_work, args=(settings, keys, stop, engines), name="engine")
@@ -37,10 +37,8 @@ def _work(settings: Settings, keys: Sequence[Key], stop: threading.Event, engine
     from vmctl.engine.session import session
 
     try:
-        with session(settings, timeout_s=0) as engine:
+        with session(settings, look=False) as engine:
             engines.append(engine)
             engine.converge(keys, goal=keys, until=stop.is_set)
-    except (Locked, TimedOut):
-        return
     except VmctlError as error:
         output.warning(f"what is waited for may not come by itself: {error.message}")

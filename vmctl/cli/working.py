@@ -1,6 +1,4 @@
-"""What verbs that change the host share: taking the engine's lock, working until nothing is left, telling how it
-ended.
-"""
+"""What verbs that change the host share: a hold on the engine, working until nothing is left, telling how it ended."""
 
 from __future__ import annotations
 
@@ -22,11 +20,9 @@ SOME_FAILED = 3
 
 
 @contextmanager
-def at_work(session: Session, timeout_s: float | None = None) -> Iterator[engine.Session]:
-    """An engine that holds the lock; says for whom it waits."""
-    with engine.session(
-        session.settings, waiting=lambda who: output.remark(f"waiting: {who}"), timeout_s=timeout_s
-    ) as working:
+def at_work(session: Session) -> Iterator[engine.Session]:
+    """A hold on the engine of this host, be it in this process or in another."""
+    with engine.session(session.settings) as working:
         yield working
 
 

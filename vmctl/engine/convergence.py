@@ -26,6 +26,18 @@ WATCH_S = 2.0  # how often one who stays looks at what it waits for
 TICK_S = 0.1  # how long the loop sleeps when nothing wakes it
 
 
+def nothing_new() -> bool:
+    """The turn of a loop that has no other source of work."""
+    return False
+
+
+class Errand:
+    """Names that somebody asked for, and all that their passes have moved since."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self.concerns: set[Key] = set(keys)
+
+
 class Convergence:
     """Runs passes until there is nothing left to do now."""
 
@@ -37,6 +49,9 @@ class Convergence:
         self._later: list[tuple[float, Key]] = []
         self._due: dict[Key, float] = {}  # of several times in `_later`, the one that counts
         self._crash: BaseException | None = None
+        self._news = False
+        self._errands: list[Errand] = []
+        self._thread = threading.local()  # .key: the object whose pass runs in it
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pass")
         self.outcomes: dict[Key, Outcome] = {}
         ledger.changed = self.changed
@@ -50,15 +65,60 @@ class Convergence:
     def changed(self, key: Key, also: Iterable[Key] = ()) -> None:
         """Ask for a pass over everything that may come out differently now."""
         snapshot = self._ledger.snapshot()
-        self.add(
-            [
-                *interested(key, snapshot),
-                *(one for one in (key, *also) if snapshot.get(one) is not None),
-            ]
-        )
+        found = [
+            *interested(key, snapshot),
+            *(one for one in (key, *also) if snapshot.get(one) is not None),
+        ]
+        cause = getattr(self._thread, "key", key)
+        with self._wake:
+            for errand in self._errands:
+                if cause in errand.concerns:
+                    errand.concerns.update(found)
+            self.add(found)
 
-    def run(self, done: Callable[[], bool], *, watched: Iterable[Key] = (), stay: bool = False) -> None:
+    def undertake(self, keys: Iterable[Key]) -> Errand:
+        """Ask for a pass over each, and remember what they move until it is dropped."""
+        errand = Errand(keys)
+        with self._wake:
+            self._errands.append(errand)
+            self.add(errand.concerns)
+        return errand
+
+    def at_rest(self, errand: Errand) -> bool:
+        """Whether nothing is left to do now for all that an errand concerns."""
+        with self._wake:
+            return not any(key in self._dirty or key in self._busy for key in errand.concerns)
+
+    def drop(self, errand: Errand) -> None:
+        """Remember no more what an errand moves; its passes go on."""
+        with self._wake:
+            self._errands.remove(errand)
+
+    @property
+    def waiting(self) -> int:
+        """How many names wait for their pass or are in it."""
+        with self._wake:
+            return len(self._dirty) + len(self._busy)
+
+    def wake(self) -> None:
+        """Let the loop take its next turn at once; for threads that have news."""
+        with self._wake:
+            self._news = True
+            self._wake.notify_all()
+
+    def run(
+        self,
+        done: Callable[[], bool],
+        *,
+        watched: Iterable[Key] = (),
+        stay: bool = False,
+        turn: Callable[[], bool] = nothing_new,
+        tick_s: float = TICK_S,
+    ) -> None:
         """Run passes until nothing is left to do now; with `stay`, go on until `done()`.
+
+        `turn` is called at every turn of the loop, at least every `tick_s` seconds: it may add names, and says whether
+        there is a reason to go on.
 
         What failed is tried again meanwhile. Somebody who stays also looks again at what may have moved by itself, and
         at `watched` now and then: what changes in a guest tells nobody. Raises what a pass raises that is not a failure
@@ -67,29 +127,43 @@ class Convergence:
         watched = list(watched)
         look_at = self._clock.elapsed() + WATCH_S
         while True:
+            self._news = False
+            more = turn()
             with self._wake:
                 self._promote(stay=stay)
                 self._dispatch()
                 if self._crash is not None:
                     self._wait_for_busy()
                     raise self._crash
-                if not self._busy and not self._dirty and (not stay or done()):
+                if not more and not self._busy and not self._dirty and (not stay or done()):
                     return
-                if stay and self._clock.elapsed() >= look_at:
+                if stay and watched and self._clock.elapsed() >= look_at:
                     self._dirty.update(dict.fromkeys(watched))
                     look_at = self._clock.elapsed() + WATCH_S
-                self._wake.wait(TICK_S)
+                if not self._news:
+                    self._wake.wait(self._pause(tick_s))
 
-    def drain(self) -> None:
-        """Wait for the passes in progress and start no more."""
+    def drain(self, within_s: float | None = None) -> bool:
+        """Wait for the passes in progress and start no more; false when they take longer than `within_s`."""
         with self._wake:
             self._dirty.clear()
-            self._wait_for_busy()
-        self._pool.shutdown()
+            ended = self._wait_for_busy(within_s)
+        self._pool.shutdown(wait=ended)
+        return ended
 
-    def _wait_for_busy(self) -> None:
+    def _wait_for_busy(self, within_s: float | None = None) -> bool:
+        deadline = None if within_s is None else self._clock.elapsed() + within_s
         while self._busy:
+            if deadline is not None and self._clock.elapsed() >= deadline:
+                return False
             self._wake.wait(TICK_S)
+        return True
+
+    def _pause(self, tick_s: float) -> float:
+        """How long nothing is due; seconds."""
+        if not self._later:
+            return tick_s
+        return min(tick_s, max(self._later[0][0] - self._clock.now(), TICK_S))
 
     def _promote(self, *, stay: bool) -> None:
         now = self._clock.now()
@@ -106,11 +180,13 @@ class Convergence:
 
     def _pass(self, key: Key) -> None:
         outcome: Outcome | None = None
+        self._thread.key = key
         try:
             outcome = self._run(key)
         except BaseException as error:  # re-raised in the thread that waits
             self._crash = self._crash or error
         with self._wake:
+            self._news = True
             self._busy.discard(key)
             if outcome is not None:
                 self.outcomes[key] = outcome

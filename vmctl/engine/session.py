@@ -1,4 +1,7 @@
-"""One engine at work on one host: the lock, the store, the driver, and passes until nothing is left to do."""
+"""One verb at work on one host: the store, the driver, and passes until nothing is left to do.
+
+Whoever has the engine's lock runs the passes; a verb that finds it taken has the other one run them, and follows.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from typing import TYPE_CHECKING
 from vmctl.engine import freshness, settled
 from vmctl.engine.clock import Clock, SystemClock
 from vmctl.engine.ledger import Ledger
-from vmctl.errors import Locked, TimedOut
+from vmctl.errors import Locked
 from vmctl.planning import goals
 from vmctl.planning.place import Place
+from vmctl.state import bell
 from vmctl.state.lock import EngineLock
 from vmctl.state.store import Store
 
@@ -29,15 +33,15 @@ if TYPE_CHECKING:
     from vmctl.resources.keys import Key
 
 Seen = Callable[["Object", "Object"], None]
-LOCK_POLL_S = 0.1
 
 
 def nothing_seen(before: Object, after: Object) -> None:
     """The observer of a caller that wants no progress."""
 
 
-def nobody_told(holder: str) -> None:
-    """The listener of a caller that waits in silence."""
+def alone() -> bool:
+    """The answer of a lock that is held from the start."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Result:
 
 @dataclass(slots=True)
 class Session:
-    """An engine that holds the lock."""
+    """A verb's hold on the engine. `take` tries to get the lock, and says whether it is ours."""
 
     store: Store
     driver: Driver
@@ -59,6 +63,7 @@ class Session:
     place: Place
     clock: Clock
     listed: Mapping[str, Listed] | None = None  # what the host ran when the session began
+    take: Callable[[], bool] = alone
     _cancelled: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -84,29 +89,40 @@ class Session:
         until: Callable[[], bool] | None = None,
         seen: Seen = nothing_seen,
     ) -> Result:
-        """Run passes over `keys` and over all that they move, until nothing is left to do now.
+        """Have passes run over `keys` and over all that they move, until nothing is left to do now.
 
         With `goal`, go on until those objects are where their spec asks; with `until`, until it says so; both end at
-        `timeout_s`.
+        `timeout_s`. The passes run here, or in the engine that holds the lock as long as it does.
         """
+        goal, keys = list(goal), list(keys)
+        deadline = None if timeout_s is None else self.clock.elapsed() + timeout_s
+        end = _End(self.clock, deadline, lambda: self.cancelled)
+        if not self.take():
+            result = self._follow(keys, goal, until, end, seen)
+            if result is not None:
+                return result
+        return self._lead(keys, goal, until, end, seen)
+
+    def _lead(
+        self, keys: list[Key], goal: list[Key], until: Callable[[], bool] | None, end: _End, seen: Seen
+    ) -> Result:
+        """Run the passes here, and those that others ask for meanwhile."""
         from vmctl.engine.convergence import Convergence  # what only a pass needs costs 0.2 s to import
+        from vmctl.engine.serving import Service
 
         passes = self._passes(seen)
         convergence = Convergence(passes.run, self.ledger, self.clock)
-        deadline = None if timeout_s is None else self.clock.elapsed() + timeout_s
-        goal, keys = list(goal), list(keys)
-        late = False
+        hopeless = lambda key: self._hopeless(key, convergence.outcomes)  # noqa: E731  # a predicate of two uses
+        service = Service(self.store, self.ledger, convergence, passes.failures, hopeless)
 
         def reached() -> bool:
-            nonlocal late
-            late = deadline is not None and self.clock.elapsed() >= deadline
-            return late or self.cancelled or self._reached(goal, until, convergence.outcomes)
+            return end.come() or (until() if until is not None else self._reached(goal, hopeless))
 
+        self.store.forget_answers()
         convergence.add([*keys, *self._prepare()])
+        stay = bool(goal) or until is not None
         try:
-            convergence.run(
-                reached, watched=goal if goal or until is None else keys, stay=bool(goal) or until is not None
-            )
+            convergence.run(reached, watched=goal if goal or until is None else keys, stay=stay, turn=service.turn)
         except KeyboardInterrupt:
             self._cancelled.set()
             raise
@@ -114,20 +130,51 @@ class Session:
             convergence.drain()
         self._tidy(passes, convergence.outcomes)
         self._settle(convergence.outcomes)
-        return self._result(convergence.outcomes, goal, late=late)
+        return self._result(convergence.outcomes, goal, late=end.late)
+
+    def _follow(
+        self, keys: list[Key], goal: list[Key], until: Callable[[], bool] | None, end: _End, seen: Seen
+    ) -> Result | None:
+        """Have the passes run by who holds the lock; None as soon as it is ours."""
+        from vmctl.engine.following import Follower
+
+        directory = Path(self.place.state_dir)
+        follower = Follower(
+            self.store, self.ledger, self.clock, self.take, lambda: bell.ring(directory), end.come, seen
+        )
+        failed: dict[Key, str] = {}
+        hopeless: frozenset[Key] = frozenset()
+
+        def reached() -> bool:
+            return until() if until is not None else self._reached(goal, hopeless.__contains__)
+
+        anew, missing = True, keys
+        while (answer := follower.ask(missing, anew=anew)) is not None:
+            failed = {key: why for key, why in failed.items() if key not in missing} | answer.failed
+            hopeless, anew = answer.hopeless, False
+            if (not goal and until is None) or reached():
+                break
+            if follower.pause(reached):
+                return None
+            if reached() or end.come():
+                break
+            missing = [key for key in goal if (item := self.ledger.get(key)) and goals.missing(item)] or keys
+        if answer is None and not end.come():
+            return None
+        return Result(failed, self._missing(goal), end.late)
+
+    def _missing(self, goal: Iterable[Key]) -> dict[Key, str]:
+        """What those of the goal that are not where their spec asks wait for."""
+        return {key: why for key in goal if (item := self.ledger.get(key)) is not None and (why := goals.missing(item))}
 
     def cancel(self) -> None:
         """End waits and transfers; what was begun is in the journal or can go on."""
         self._cancelled.set()
 
-    def _reached(self, goal: list[Key], until: Callable[[], bool] | None, outcomes: Mapping[Key, Outcome]) -> bool:
+    def _reached(self, goal: list[Key], hopeless: Callable[[Key], bool]) -> bool:
         """Whether every object of the goal is where its spec asks, or will not come there by itself."""
-        if until is not None:
-            return until()
         items = {key: self.ledger.get(key) for key in goal}
-        return all(
-            item is None or not goals.missing(item) or self._hopeless(key, outcomes) for key, item in items.items()
-        )
+        return all(item is None or not goals.missing(item) or hopeless(key) for key, item in items.items())
 
     def _hopeless(self, key: Key, outcomes: Mapping[Key, Outcome]) -> bool:
         """Whether an object has failed for good, or waits for one that has."""
@@ -195,37 +242,52 @@ class Session:
         for each in self.ledger.snapshot().by_key.values():
             if goals.failed(each) and each.key in outcomes:
                 failed.setdefault(each.key, goals.missing(each))
-        waiting = {
-            key: why for key in goal if (item := self.ledger.get(key)) is not None and (why := goals.missing(item))
-        }
-        return Result(failed, waiting, late)
+        return Result(failed, self._missing(goal), late)
+
+
+@dataclass(slots=True)
+class _End:
+    """When a convergence is given up: at its deadline (elapsed seconds), or when it is cancelled."""
+
+    clock: Clock
+    deadline: float | None
+    cancelled: Callable[[], bool]
+    late: bool = False
+
+    def come(self) -> bool:
+        """Whether the end has come, and whose fault it is."""
+        self.late = self.deadline is not None and self.clock.elapsed() >= self.deadline
+        return self.late or self.cancelled()
 
 
 @contextmanager
-def session(
-    settings: Settings,
-    *,
-    clock: Clock | None = None,
-    waiting: Callable[[str], None] = nobody_told,
-    timeout_s: float | None = None,
-) -> Iterator[Session]:
-    """Take the engine's lock, connect, and give back an engine; everything is closed at the end.
+def session(settings: Settings, *, clock: Clock | None = None, look: bool = True) -> Iterator[Session]:
+    """Open the store and give back a hold on the engine; everything is closed at the end.
 
-    While somebody else is at work, `waiting` is told who, and the lock is taken when it falls free; TimedOut after
-    `timeout_s`.
+    With `look` the host is asked first what it runs, so that nothing is written where there is no host. The engine's
+    lock is tried when there is work for it.
     """
     clock = clock or SystemClock()
     directory = Path(settings.state_dir)
     with ExitStack() as opened:
         store = opened.enter_context(Store.open(directory, clock=clock.now))
         lock = opened.enter_context(EngineLock(directory))
-        _acquire(lock, clock, waiting, timeout_s)
         driver = connect(settings, store.installation)
         opened.callback(driver.close)
         place = place_of(settings, store, store.installation)
-        listed = driver.listing()  # before anything is written: without a host nothing is changed
-        yield Session(store, driver, Ledger(store), place, clock, listed)
-        store.note(freshness.ENGINE, freshness.LAST_WORK, str(clock.now()))
+        listed = driver.listing() if look else None
+        yield Session(store, driver, Ledger(store), place, clock, listed, lambda: taken(lock))
+        if lock.held:
+            store.note(freshness.ENGINE, freshness.LAST_WORK, str(clock.now()))
+
+
+def taken(lock: EngineLock) -> bool:
+    """Try to take the engine's lock; whether it is ours."""
+    try:
+        lock.acquire(" ".join(["vmctl", *sys.argv[1:]]))
+    except Locked:
+        return False
+    return True
 
 
 def connect(settings: Settings, installation: str) -> Driver:
@@ -253,20 +315,3 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
-
-
-def _acquire(lock: EngineLock, clock: Clock, waiting: Callable[[str], None], timeout_s: float | None) -> None:
-    deadline = None if timeout_s is None else clock.elapsed() + timeout_s
-    told = False
-    while True:
-        try:
-            lock.acquire(" ".join(["vmctl", *sys.argv[1:]]))
-        except Locked as error:
-            if deadline is not None and clock.elapsed() >= deadline:
-                raise TimedOut(error.message, remedy=error.remedy) from error
-            if not told:
-                waiting(error.message)
-                told = True
-            clock.sleep(LOCK_POLL_S)
-        else:
-            return

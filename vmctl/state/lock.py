@@ -42,8 +42,18 @@ class EngineLock:
         self._path = directory / FILE
         self._descriptor = -1
 
+    @property
+    def held(self) -> bool:
+        """Whether the lock is ours."""
+        return self._descriptor >= 0
+
     def acquire(self, command: str) -> None:
-        """Take the lock at once or raise Locked naming the holder; `command` is what others are told about us."""
+        """Take the lock at once or raise Locked naming the holder; `command` is what others are told about us.
+
+        Nothing when it is ours already.
+        """
+        if self.held:
+            return
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:

@@ -19,6 +19,7 @@ from vmctl.state.layers import Layers
 from vmctl.state.notes import Notes
 from vmctl.state.objects import Objects, new_uid
 from vmctl.state.once import Once
+from vmctl.state.requests import Requests
 from vmctl.state.sources import Sources
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Store(Objects, Sources, Events, Journal, Layers, Notes, Once):
+class Store(Objects, Sources, Events, Journal, Layers, Notes, Once, Requests):
     """One state directory, shared by the threads of a process."""
 
     __slots__ = ()
