@@ -9,6 +9,7 @@ import libvirt
 from vmctl.hypervisor.failures import translate
 from vmctl.planning.observed import Guest
 
+_CORES_TIMEOUT_S = 4
 _ASKED = (
     libvirt.VIR_DOMAIN_GUEST_INFO_OS | libvirt.VIR_DOMAIN_GUEST_INFO_HOSTNAME | libvirt.VIR_DOMAIN_GUEST_INFO_INTERFACES
 )
@@ -52,6 +53,33 @@ def limit(domain: Any, timeout_s: int) -> None:
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:  # a driver without agents
             raise
+
+
+def cores(domain: Any) -> tuple[list[int], list[int]]:
+    """Ask which cores the guest uses, and which it has and does not use. Raises libvirtError where no agent answers."""
+    limit(domain, _CORES_TIMEOUT_S)
+    told = domain.guestVcpus(0)
+    online = _numbers(told.get("online", ""))
+    return online, [number for number in _numbers(told.get("vcpus", "")) if number not in online]
+
+
+def bring_online(domain: Any, wanted: int) -> int:
+    """Let the guest use more of the cores it has, up to `wanted`; return how many it uses. Raises libvirtError."""
+    online, idle = cores(domain)
+    more = idle[: max(wanted - len(online), 0)]
+    if more:
+        domain.setGuestVcpus(",".join(map(str, more)), 1, 0)
+        online, _idle = cores(domain)
+    return len(online)
+
+
+def _numbers(ranges: str) -> list[int]:
+    """Read `0-2,4` as 0, 1, 2, 4."""
+    found: list[int] = []
+    for part in filter(None, ranges.split(",")):
+        first, _, last = part.partition("-")
+        found.extend(range(int(first), int(last or first) + 1))
+    return found
 
 
 def read(info: dict[str, Any]) -> Guest | None:

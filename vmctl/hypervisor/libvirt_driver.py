@@ -16,13 +16,14 @@ from vmctl.hypervisor import sweeping
 from vmctl.hypervisor.connection import Connection
 from vmctl.hypervisor.failures import translate, translated
 from vmctl.hypervisor.ownership import owner_in
+from vmctl.hypervisor.waiting import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from xml.etree import ElementTree as ET
 
     from vmctl.hypervisor.console import StreamConsole
-    from vmctl.planning.hardware import Hardware
+    from vmctl.planning.hardware import Disk, Hardware
     from vmctl.planning.observed import Domain, Guest, Host, Listed, NatNetwork
 
 _INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
@@ -42,10 +43,12 @@ class LibvirtDriver:
         *,
         accelerator: Literal["auto", "kvm", "tcg"] = "auto",
         events: bool = True,
+        pace: Pace | None = None,
     ) -> None:
         self.installation = installation
         self._accelerator: Literal["auto", "kvm", "tcg"] = accelerator
         self._connection = Connection(uri, events=events)
+        self._pace = pace or Pace()
         self._host: Host | None = None
         self._host_lock = threading.Lock()
         self._network_lock = threading.Lock()  # many machines come and go on the same network at the same moment
@@ -198,6 +201,36 @@ class LibvirtDriver:
             if size_bytes > present:
                 domain.blockResize(target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
+    def set_cores(self, uid: str, cores: int) -> None:
+        """Raise the number of cores and bring them online in the guest."""
+        from vmctl.hypervisor import live
+
+        live.set_cores(self._must_own(uid, "add cores to"), cores, self._pace)
+
+    def set_core_fraction(self, uid: str, percent: int) -> None:
+        """Set the guaranteed share of each core."""
+        from vmctl.hypervisor import live
+
+        live.set_core_fraction(self._must_own(uid, "set the CPU share of"), percent)
+
+    def set_memory(self, uid: str, kib: int) -> None:
+        """Give the guest memory or ask it to give some back, and wait until it has."""
+        from vmctl.hypervisor import live
+
+        live.set_memory(self._must_own(uid, "change the memory of"), kib, self._pace)
+
+    def plug_disk(self, uid: str, disk: Disk) -> None:
+        """Attach a disk or CD-ROM; nothing when it is there."""
+        from vmctl.hypervisor import plugging
+
+        plugging.plug(self._must_own(uid, "plug a disk into"), disk)
+
+    def unplug_disk(self, uid: str, alias: str) -> None:
+        """Detach a disk and return when it is gone; nothing when it is not there."""
+        from vmctl.hypervisor import plugging
+
+        plugging.unplug(self._must_own(uid, "unplug a disk from"), alias, self._pace)
+
     def guest(self, uid: str, *, timeout_s: int = 2) -> Guest | None:
         """What the agent says; None when no agent answers in time."""
         from vmctl.hypervisor import agent
@@ -239,12 +272,14 @@ class LibvirtDriver:
 
         return open_console(self._connection.get(), self._must_own(uid, "open the console of"), force=force)
 
-    def watch(self, changed: Callable[[str], None]) -> None:
-        """Call `changed(uid)` on events of domains, `changed("")` when some may have been missed, from a thread."""
+    def watch(self, changed: Callable[[str], None], rebooted: Callable[[str], None] | None = None) -> None:
+        """Call `changed(uid)` on events of domains, `changed("")` when some may have been missed, from a thread;
+        `rebooted(uid)` when a guest restarts itself.
+        """
         from vmctl.hypervisor.events import Events
 
         with translated("listen for events of", self._connection.uri):
-            events = Events(changed)
+            events = Events(changed, rebooted)
             self._connection.on_open(events.register, events.unregister)
 
     def close(self) -> None:

@@ -46,11 +46,16 @@ def read_memory(root: ET.Element, recorded: Memory, *, live: bool) -> tuple[int,
     """Read what the machine has and the room it was given, in KiB, as planning asked for them where the document agrees
     with that.
     """
-    most = _kib(root, "./memory", 0)
+    most = most_kib(root)
     present = _kib(root, "./currentMemory", most)
     target = recorded.target or recorded.kib
     wanted = present == whole_mib(target) or (live and target < present <= most)
     return target if wanted else present, _room(recorded, most, present)
+
+
+def most_kib(root: ET.Element) -> int:
+    """Read the most that a guest can have."""
+    return _kib(root, "./memory", 0)
 
 
 def whole_mib(kib: int) -> int:

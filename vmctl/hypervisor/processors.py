@@ -86,19 +86,28 @@ def render_shares(cpu: Cpu) -> int:
 def read_cpu(root: ET.Element, recorded: Processor | None, *, live: bool) -> tuple[Cpu, int]:
     """Read the processor of a document, `live` or inactive, with what our record says it stands for, and the room."""
     element = root.find("./cpu")
-    most = int(text_at(root, "./vcpu", "1"))
-    present = int(attribute_at(root, "./vcpu", "current") or most)
+    most, present = _most_cores(root), plugged_cores(root)
     laid_out = Cpu(_sockets(element, most), 1).with_cores(present)
     shown = _literal(element, laid_out.sockets, laid_out.cores_per_socket)
     if recorded is None:
-        return replace(shown, shares_percent=_percent(root, shown, None)), 0 if most == present else most
+        return replace(shown, shares_percent=_percent(root, shown, ())), 0 if most == present else most
     asked = replace(recorded.cpu, sockets=shown.sockets, cores_per_socket=shown.cores_per_socket)
     if _agrees(shown, asked, live=live):
         shown = asked
-    shown = replace(shown, shares_percent=_percent(root, shown, asked))
-    if live and recorded.counted:
-        shown = shown.with_cores(recorded.counted)
+    counted = asked.with_cores(recorded.counted) if live and recorded.counted else asked
+    shown = replace(shown, shares_percent=_percent(root, shown, (asked, counted)))
+    if counted is not asked:
+        shown = shown.with_cores(counted.cores)
     return shown, most if recorded.most or most != present else 0
+
+
+def plugged_cores(root: ET.Element) -> int:
+    """Count the cores that the host has given a machine; its guest may not use all of them yet."""
+    return int(attribute_at(root, "./vcpu", "current") or _most_cores(root))
+
+
+def _most_cores(root: ET.Element) -> int:
+    return int(text_at(root, "./vcpu", "1"))
 
 
 def _sockets(element: ET.Element | None, most: int) -> int:
@@ -143,11 +152,13 @@ def _same_features(shown: Cpu, recorded: Cpu) -> bool:
     return sorted(shown.features) == sorted(recorded.features)
 
 
-def _percent(root: ET.Element, shown: Cpu, recorded: Cpu | None) -> int:
+def _percent(root: ET.Element, shown: Cpu, asked: tuple[Cpu, ...]) -> int:
+    """Read the guaranteed share of each core: as it was asked for, where that gives what the document shows."""
     text = text_at(root, "./cputune/shares")
     if not text:  # without cgroups nothing was written: what was asked for is all there is to know
-        return recorded.shares_percent if recorded is not None else 100
+        return asked[0].shares_percent if asked else 100
     shares = int(text)
-    if recorded is not None and render_shares(recorded) == shares:
-        return recorded.shares_percent
+    for cpu in asked:
+        if render_shares(cpu) == shares:
+            return cpu.shares_percent
     return max(1, min(100, round(shares / shown.cores)))
