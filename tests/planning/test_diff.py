@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 SpecT = TypeVar("SpecT", bound="Spec")
 Json = dict[str, Any]
 OFF = Facts(hash_key=b"key of this installation")
-ON = replace(OFF, gates=frozenset(FEATURE_GATES))
+ON = replace(OFF, gates=frozenset(FEATURE_GATES), agent=True, most_cores=16, most_memory_bytes=64 << 30)
 MANIFEST: Json = {
     "virtualMachineClassName": "generic",
     "cpu": {"cores": 1},

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.memory_driver import HOST
 from tests.planning.samples import disk, having, machine, objects
 from tests.planning.worlds import PLACE, declared
-from vmctl.planning import admission, conditions, goals, guards, storage_classes, usage
+from vmctl.planning import admission, conditions, goals, guards, module_settings, storage_classes, usage
 from vmctl.planning.conditions import Condition, Truth, seconds, timestamp, written
 from vmctl.planning.networks import network_of
 from vmctl.planning.observed import NatNetwork
@@ -324,6 +324,6 @@ def test_the_default_class_of_disks_and_images_is_a_setting() -> None:
         {"kind": "ModuleConfig", "metadata": {"name": "virtualization"}, "spec": {"version": 1, "settings": settings}}
     )
     assert config.key == Key("ModuleConfig", "", "virtualization")
-    assert storage_classes.module_default(objects(config), "virtualDisks") == "fast"
-    assert storage_classes.module_default(objects(config), "virtualImages") is None
-    assert storage_classes.module_default(objects(), "virtualDisks") is None
+    assert module_settings.default_storage_class(objects(config), "virtualDisks") == "fast"
+    assert module_settings.default_storage_class(objects(config), "virtualImages") is None
+    assert module_settings.default_storage_class(objects(), "virtualDisks") is None

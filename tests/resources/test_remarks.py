@@ -46,9 +46,9 @@ LATER = {
         with_spec(usbDevices=[{"name": "a"}], gpus=[{"gpuClassName": "a"}]),
         ["spec.usbDevices", "spec.gpus"],
     ),
-    "gates": (settings(featureGates=["HotplugBlockDevices"]), ["spec.settings.featureGates"]),
 }
 ACTING = {
+    "gates": settings(featureGates=["HotplugBlockDevices"]),
     "from the web": image(FROM_WEB),
     "from an image": disk(dataSource=reference("VirtualImage")),
     "from a cluster image": cluster_image({"kind": "ClusterVirtualImage", "name": "a"}),

@@ -5,20 +5,18 @@ harm.
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
-from vmctl.engine import tidying
-from vmctl.errors import ChangeRefused, NotFound, NotReady, Rejected, Unsupported
+from vmctl.engine import live, tidying
+from vmctl.engine.powering import Powering, make_directory
+from vmctl.errors import ChangeRefused, NotFound, NotReady, Unsupported
 from vmctl.network import reservations
 from vmctl.planning import plans, steps, storage_classes
 from vmctl.planning.observed import SAVED
-from vmctl.planning.power import NOTE, PowerNote
 from vmctl.state.layers import Layer as LayerRow
 from vmctl.storage import copying, importing, layers, seed
-from vmctl.storage.access import access
 from vmctl.storage.sources import HttpSource
 from vmctl.storage.sources import Progress as Transfer
 
@@ -28,13 +26,10 @@ if TYPE_CHECKING:
     from vmctl.engine.clock import Clock
     from vmctl.engine.ledger import Ledger
     from vmctl.hypervisor.driver import Driver
-    from vmctl.planning.hardware import Hardware
     from vmctl.planning.objects import Object
     from vmctl.state.store import Store
 
 log = logging.getLogger(__name__)
-SIGNAL_AGAIN_S = 3.0  # a shutdown that arrives before the guest listens is lost without a word (facts: lifecycle)
-STARTS_AT_ONCE = 4  # more only compete for the processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +42,11 @@ class Executor:
     place: plans.Place
     clock: Clock
     cancelled: Callable[[], bool]
-    reached: set[Path] = field(default_factory=set[Path])
-    starts: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STARTS_AT_ONCE))
+    powering: Powering = field(init=False)
+
+    def __post_init__(self) -> None:
+        powering = Powering(self.store, self.driver, self.place, self.clock, self.cancelled)
+        object.__setattr__(self, "powering", powering)
 
     def execute(self, item: Object, step: steps.Step, progress: Callable[[plans.Progress], None]) -> None:
         """Do one step of an object. Raises the VmctlError that the effect raises; the journal entry stays then."""
@@ -84,7 +82,12 @@ class Executor:
                     tidying.leave_class(self.store, item.key.name, storage_classes.home(item).directory)
                 self.ledger.forget(item)
             case steps.Define() | steps.Start() | steps.ShutDown() | steps.CutPower() | steps.Undefine():
-                self._machine(step)
+                self.powering.perform(item, step)
+            case steps.SetCores() | steps.SetCoreFraction() | steps.SetMemory() | steps.PlugDisk() | steps.UnplugDisk():
+                live.perform(self.store, self.driver, item, step)
+            case steps.Remember():
+                self.store.note(step.uid, step.name, step.text)
+                self.ledger.changed(step.key, ())
             case _:
                 assert_never(step)
 
@@ -183,71 +186,6 @@ class Executor:
             except ChangeRefused as error:  # somebody else was quicker: look again
                 self.ledger.refresh()
                 raise NotReady(f"{step.key.short} was made by somebody else in this moment") from error
-
-    def _machine(self, step: steps.Define | steps.Start | steps.ShutDown | steps.CutPower | steps.Undefine) -> None:
-        match step:
-            case steps.Define():
-                if step.hardware.console_log:
-                    make_directory(Path(step.hardware.console_log).parent)
-                self._see_that_qemu_reaches(step.hardware)
-                self.driver.define(step.hardware)
-            case steps.Start():
-                self._intend(step.uid, PowerNote("starting", self.place.boot_id, step.nonce))
-                with self.starts:
-                    self.driver.start(step.uid)
-                self._intend(step.uid, PowerNote("on", self.place.boot_id, step.nonce))
-            case steps.ShutDown():
-                self._intend(step.uid, PowerNote("stopping", self.place.boot_id, why=step.why))
-                self._shut_down(step)
-                self._intend(step.uid, PowerNote("off", self.place.boot_id, why=step.why))
-            case steps.CutPower():
-                self.driver.destroy(step.uid)
-            case steps.Undefine():
-                self.driver.undefine(step.uid)
-
-    def _see_that_qemu_reaches(self, hardware: Hardware) -> None:
-        """QEMU runs as a user of its own; its own complaint about a closed directory comes late and is terse."""
-        for directory in {Path(disk.source).parent for disk in hardware.disks} - self.reached:
-            findings = access(directory, self.driver.host().qemu_user)
-            if findings:
-                raise Rejected(
-                    "; ".join(f"{finding.path}: {finding.what}" for finding in findings),
-                    remedy="; ".join(dict.fromkeys(finding.remedy for finding in findings)),
-                )
-            self.reached.add(directory)
-
-    def _intend(self, uid: str, note: PowerNote) -> None:
-        self.store.note(uid, NOTE, note.text())
-
-    def _shut_down(self, step: steps.ShutDown) -> None:
-        """Signal again and again until the guest is off or its grace period is over; then cut the power and say so."""
-        deadline = self.clock.elapsed() + step.grace_s  # not of the clock that is set: it may leap past the deadline
-        signal_at = self.clock.elapsed()
-        while not self._is_off(step.uid):
-            now = self.clock.elapsed()
-            if now >= deadline or self.cancelled():
-                break
-            if now >= signal_at:
-                self.driver.shutdown(step.uid)
-                signal_at = now + SIGNAL_AGAIN_S
-            self.clock.sleep(min(0.2, max(0.01, deadline - now)))
-        if self._is_off(step.uid):
-            return
-        if self.cancelled():
-            raise NotReady("the shutdown was interrupted; it is signalled again by the next apply")
-        log.warning("%s did not power off within %s s; its power is cut", step.uid, step.grace_s)
-        self.driver.destroy(step.uid)
-
-    def _is_off(self, uid: str) -> bool:
-        domain = self.driver.observe(uid)
-        return domain is None or domain.power == "off"
-
-
-def make_directory(path: Path) -> None:
-    """A directory that QEMU's user may pass through and others cannot list."""
-    if not path.is_dir():
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o711)
 
 
 def _progress(seen: Transfer) -> plans.Progress:

@@ -12,9 +12,9 @@ from vmctl.planning import storage_classes
 from vmctl.planning.addresses import address, lease_of
 from vmctl.planning.graph import references
 from vmctl.planning.machine_hardware import domain_name
+from vmctl.planning.module_settings import cidrs
 from vmctl.planning.plans import Failure, LayerSeen, Place, Progress, World
 from vmctl.planning.steps import Layer
-from vmctl.resources.keys import Key
 from vmctl.storage import copying, layers
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from vmctl.state.layers import Layer as LayerRow
     from vmctl.state.store import Store
 
-DEFAULT_CIDRS = ("10.66.0.0/16",)
 # What firmware writes when it gives up: SeaBIOS, OVMF, OVMF's shell, OVMF with Secure Boot.
 GAVE_UP = re.compile(
     r"No bootable device\."
@@ -62,6 +61,7 @@ class Observer:
             progress,
             layers=self.layers(item, objects),
             notes=self.store.notes(item.uid),
+            machine_notes=self._machine_notes(item, objects),
         )
         return (
             self._machine(world)
@@ -102,6 +102,13 @@ class Observer:
                 return nic.mac
         return addresses.mac_for(world.object.uid, "main")
 
+    def _machine_notes(self, item: Object, objects: Objects) -> Mapping[str, str]:
+        """What is noted about the machine that an operation is for."""
+        if item.key.kind != "VirtualMachineOperation":
+            return {}
+        machine = next((objects.get(key) for key in references(item.key, item.document)), None)
+        return self.store.notes(machine.uid) if machine is not None else {}
+
     def _machine(self, world: World) -> World:
         item = world.object
         domain = self.driver.observe(item.uid)
@@ -120,13 +127,6 @@ class Observer:
     def _guest(self, domain: Domain | None) -> Guest | None:
         connected = domain is not None and domain.power == "running" and domain.agent_connected
         return self.driver.guest(domain.uid) if domain is not None and connected else None
-
-
-def cidrs(objects: Objects) -> tuple[str, ...]:
-    """`virtualMachineCIDRs` of the ModuleConfig, else our default."""
-    config = objects.get(Key("ModuleConfig", "", "virtualization"))
-    settings = (config.document.get("spec") or {}).get("settings") or {} if config is not None else {}
-    return tuple(settings.get("virtualMachineCIDRs") or DEFAULT_CIDRS)
 
 
 def _seen(row: LayerRow, directory: str) -> LayerSeen:

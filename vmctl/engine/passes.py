@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 from vmctl.errors import Bug, VmctlError
 from vmctl.planning import addresses, classes, disks, images, machines
+from vmctl.planning.drift import mode
 from vmctl.planning.plans import Failure, Plan, Progress, World
 from vmctl.planning.power import NOTE, PowerNote, noted, unnoticed
+from vmctl.planning.requests import active
 from vmctl.planning.steps import CutPower, ShutDown, Start, Undefine
+from vmctl.resources.annotations import PAUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,8 +94,13 @@ class Passes:
             return plan
 
     def plan(self, world: World) -> Plan:
-        """What is to be done for an object. Who has put a finalizer on it is waited for before anything of it goes."""
+        """What is to be done for an object: nothing while its annotation pauses it, but for what it is asked by name.
+
+        Who has put a finalizer on it is waited for before anything of it goes.
+        """
         plan = self._rules(world)
+        if not world.object.terminating and mode(world.object) == PAUSED and active(world.notes) is None:
+            return replace(plan, steps=(), settled=True)
         if not (world.object.terminating and world.object.finalizers):
             return plan
         steps = tuple(step for step in plan.steps if isinstance(step, ShutDown | CutPower | Undefine))
@@ -124,7 +132,7 @@ class Passes:
         if not unnoticed(domain, noted(world.notes), boot):
             return world
         nonce = domain.running.nonce if domain is not None and domain.running is not None else ""
-        note = PowerNote("on", boot, nonce).text()
+        note = PowerNote("on", boot, nonce, since=world.now).text()
         self.store.note(world.object.uid, NOTE, note)
         return replace(world, notes={**world.notes, NOTE: note})
 
@@ -138,6 +146,8 @@ class Passes:
             self.store.record_event(
                 item.key, "Warning" if note.warning else "Normal", note.reason, note.message, uid=item.uid
             )
+        for name, text in plan.remember.items():
+            self.store.note(item.uid, name, text)
         updated = self.ledger.set_status(item, plan.status)
         if updated is not item:
             self.seen(item, updated)

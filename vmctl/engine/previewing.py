@@ -21,7 +21,7 @@ from vmctl.planning.graph import order, references
 from vmctl.planning.objects import Object, Objects
 from vmctl.planning.plans import Waiting
 from vmctl.planning.power import noted, wish
-from vmctl.planning.steps import CreateObject, CutPower, ReserveAddress, ShutDown
+from vmctl.planning.steps import CreateObject, CutPower, Remember, ReserveAddress, ShutDown
 from vmctl.resources import registry
 from vmctl.resources.declaring import Spec
 from vmctl.resources.policies import Effect, Facts, dotted
@@ -30,8 +30,9 @@ from vmctl.state.merging import same_intent
 from vmctl.state.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from vmctl.engine.pruning import Leaving
     from vmctl.engine.settings import Settings
     from vmctl.hypervisor.driver import Driver
     from vmctl.manifests.documents import Manifest
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from vmctl.resources.keys import Key
 
 NOBODY = uuid.UUID(int=0)
+Verb = Literal["create", "change", "none", "prune", "retain"]
 EFFECTS: dict[Effect, Literal["live", "at next restart", "refused", "at once"]] = {
     Effect.NONE: "at once",
     Effect.LIVE: "live",
@@ -56,7 +58,7 @@ class Preview:
     """
 
     key: Key
-    verb: Literal["create", "change", "none"]
+    verb: Verb
     old: dict[str, Any]
     new: dict[str, Any]
     changes: tuple[Waiting, ...] = ()
@@ -86,17 +88,32 @@ class Look:
         executor = Executor(store, driver, ledger, place, clock, lambda: True)
         return cls(store, driver, ledger, Passes(store, ledger, observer, executor, nothing_seen))
 
-    def previews(self, manifests: Sequence[Manifest]) -> list[Preview]:
-        """What applying the manifests would do, dependencies first. Raises GraphError for a circle."""
+    def previews(self, manifests: Sequence[Manifest], leaving: Iterable[Leaving] = ()) -> list[Preview]:
+        """What applying the manifests would do, dependencies first, then what has left a source that is pruned.
+
+        Raises GraphError for a circle.
+        """
         now = self.ledger.snapshot()
         by_key = {item.key: item for item in manifests}
+        gone = {key: key in one.pruned for one in leaving for key in one.keys}
+        going = [replace(item, deleted=item.created) for key, goes in gone.items() if goes and (item := now.get(key))]
         future = now.with_changes(
-            [*self._built_in(now), *(self._future(now.get(key), item) for key, item in by_key.items())]
+            [*self._built_in(now), *(self._future(now.get(key), item) for key, item in by_key.items()), *going]
         )
         keys = order({item.key: item.document for item in manifests})
         told = [self._preview(by_key[key], now.get(key), future) for key in keys]
-        others = (item for item in now.by_key.values() if item.key not in by_key)
-        return [*told, *filter(None, (self._beside(item, future) for item in others))]
+        left = [self._leaving(item, future, goes=goes) for key, goes in gone.items() if (item := future.get(key))]
+        others = (item for item in now.by_key.values() if item.key not in by_key and item.key not in gone)
+        return [*told, *left, *filter(None, (self._beside(item, future) for item in others))]
+
+    def _leaving(self, item: Object, future: Objects, *, goes: bool) -> Preview:
+        """What becomes of an object whose source declares it no more."""
+        document = dict(item.document)
+        if not goes:
+            return Preview(item.key, "retain", document, document)
+        world = replace(self.passes.observer.world(item), objects=future)
+        steps = tuple(dict.fromkeys(step.describe() for step in self._plan(world).steps if _is_told(step)))
+        return Preview(item.key, "prune", document, {}, steps=steps)
 
     def _beside(self, item: Object, future: Objects) -> Preview | None:
         """What apply would do with an object that no manifest here names: it looks after everything it has applied.
@@ -106,7 +123,7 @@ class Look:
         if not registry.BY_NAME[item.key.kind].acts:
             return None
         world = replace(self.passes.observer.world(item), objects=future)
-        steps = tuple(dict.fromkeys(step.describe() for step in self._plan(world).steps))
+        steps = tuple(dict.fromkeys(step.describe() for step in self._plan(world).steps if _is_told(step)))
         document = dict(item.document)
         return Preview(item.key, "none", document, document, steps=steps) if steps else None
 
@@ -117,9 +134,7 @@ class Look:
         world = replace(self.passes.observer.world(item), objects=future)
         plan = self._plan(world)
         before = dict(old.document) if old is not None else {}
-        verb: Literal["create", "change", "none"] = (
-            "create" if old is None else "none" if before == dict(item.document) else "change"
-        )
+        verb: Verb = "create" if old is None else "none" if before == dict(item.document) else "change"
         found = _changes(old, item, self.passes)
         if item.key.kind == "VirtualMachine" and world.domain is not None:  # the rest is told from what runs
             found = (*plan.changes, *(change for change in found if change.effect == "at once"))
@@ -176,12 +191,21 @@ def look(settings: Settings, *, clock: Clock | None = None) -> Iterator[Look]:
 
 def _steps(world: World, steps: Sequence[Step], *, waiting: bool, new: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What is done at once, and what after the objects that come first. Waiting holds no shutdown back."""
-    now = [_described(step, new=new) for step in steps if not waiting or isinstance(step, ShutDown | CutPower)]
+    now = [
+        _described(step, new=new)
+        for step in steps
+        if _is_told(step) and (not waiting or isinstance(step, ShutDown | CutPower))
+    ]
     intended = list(_intentions(world))
     if new and not now and not waiting:
         now = intended
     later = intended if waiting and (new or steps) else []
     return tuple(dict.fromkeys(now)), tuple(later)
+
+
+def _is_told(step: Step) -> bool:
+    """Whether a step is the user's business; a mere note of ours is not."""
+    return not isinstance(step, Remember) or step.told
 
 
 def _described(step: Step, *, new: bool) -> str:

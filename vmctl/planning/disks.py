@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vmctl.planning import images, storage_classes
+from vmctl.planning import images, module_settings, storage_classes
 from vmctl.planning.conditions import Condition, find, written
 from vmctl.planning.images import finished, layer_id, layers_of, source_ready, world_progress
 from vmctl.planning.machine_hardware import alias
@@ -51,7 +51,7 @@ def home_of(item: Object, objects: Objects) -> Home | Missing:
     """The storage class that a disk which is not made yet will lie in."""
     claim = item.document["spec"].get("persistentVolumeClaim") or {}
     return storage_classes.choose(
-        objects, claim.get("storageClassName"), storage_classes.module_default(objects, "virtualDisks")
+        objects, claim.get("storageClassName"), module_settings.default_storage_class(objects, "virtualDisks")
     )
 
 

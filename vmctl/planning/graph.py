@@ -27,6 +27,12 @@ def references(key: Key, document: Mapping[str, Any]) -> Iterator[Key]:
             yield from _source(key, spec)
         case "VirtualMachine":
             yield from _machine(key, spec)
+        case "VirtualMachineOperation":
+            yield Key("VirtualMachine", key.namespace, spec.get("virtualMachineName", ""))
+        case "VirtualMachineBlockDeviceAttachment":
+            yield Key("VirtualMachine", key.namespace, spec.get("virtualMachineName", ""))
+            ref = spec.get("blockDeviceRef") or {}
+            yield _device(key, ref)
         case "VirtualMachineIPAddressLease":
             ref = spec.get("virtualMachineIPAddressRef") or {}
             yield Key("VirtualMachineIPAddress", ref.get("namespace", ""), ref.get("name", ""))
@@ -51,13 +57,18 @@ def _machine(key: Key, spec: Mapping[str, Any]) -> Iterator[Key]:
     if spec.get("virtualMachineClassName"):
         yield Key("VirtualMachineClass", "", spec["virtualMachineClassName"])
     for ref in spec.get("blockDeviceRefs") or ():
-        yield Key(ref["kind"], "" if ref["kind"] == "ClusterVirtualImage" else key.namespace, ref["name"])
+        yield _device(key, ref)
     provisioning = spec.get("provisioning") or {}
     for name in ("userDataRef", "sysprepRef"):
         if provisioning.get(name):
             yield Key("Secret", key.namespace, provisioning[name]["name"])
     if spec.get("virtualMachineIPAddressName"):
         yield Key("VirtualMachineIPAddress", key.namespace, spec["virtualMachineIPAddressName"])
+
+
+def _device(key: Key, ref: Mapping[str, str]) -> Key:
+    """A disk or image as an object of this namespace names it."""
+    return Key(ref["kind"], "" if ref["kind"] == "ClusterVirtualImage" else key.namespace, ref["name"])
 
 
 def mentions(item: Object) -> tuple[Key, ...]:

@@ -8,7 +8,7 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vmctl.planning import storage_classes
+from vmctl.planning import module_settings, storage_classes
 from vmctl.planning.conditions import Condition, written
 from vmctl.planning.plans import LayerSeen, Note, Plan, World
 from vmctl.planning.steps import CopyLayer, ForgetObject, ImportLayer, Layer, RemoveLayer, Step
@@ -57,7 +57,7 @@ def home_of(item: Object, objects: Objects) -> Home | Missing:
     """The storage class that an image which is not imported yet will lie in."""
     claim = item.document["spec"].get("persistentVolumeClaim") or {}
     return storage_classes.choose(
-        objects, claim.get("storageClassName"), storage_classes.module_default(objects, "virtualImages")
+        objects, claim.get("storageClassName"), module_settings.default_storage_class(objects, "virtualImages")
     )
 
 

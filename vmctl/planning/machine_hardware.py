@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmctl.planning.changes import as_yaml, sealed
 from vmctl.planning.hardware import Bus, Cpu, Disk, Hardware, Nic
+from vmctl.planning.room import NO_ROOM, Room
 from vmctl.resources.keys import Key
 from vmctl.resources.machine_fields import VirtualMachineSpec
 from vmctl.resources.topology import sockets_for
@@ -78,6 +79,7 @@ class Parts:
     mac: str
     network: str
     console_log: str
+    room: Room = NO_ROOM
 
 
 def domain_name(key: Key) -> str:
@@ -114,6 +116,8 @@ def hardware(machine: Object, spec: VirtualMachineSpec, parts: Parts, place: Pla
         usb="piix3-uhci" if legacy else "qemu-xhci",
         scsi=True,
         spare_ports=0 if legacy else 8,
+        most_cores=parts.room.cores,
+        most_memory_kib=parts.room.memory_kib,
         console_log=parts.console_log,
         texts=texts(spec, place.hash_key),
     )
@@ -207,12 +211,26 @@ def projected(seen: Hardware, desired: VirtualMachineSpec) -> VirtualMachineSpec
     record["memory"] = {**(record.get("memory") or {}), "size": shown_quantity(seen.memory_kib * 1024)}
     record["bootloader"] = seen.firmware
     record["blockDeviceRefs"] = _refs(record.get("blockDeviceRefs") or (), seen)
+    if not any(disk.alias == SEED for disk in seen.disks):
+        record.pop("provisioning", None)  # its medium was detached
     for slot in desired.slots:
         text = seen.texts.get(_address(slot))
         if text is not None:
             record[slot.alias] = (
                 json.loads(text) if _address(slot).startswith("metadata:") else _scalar(text, slot.default)
             )
+    return rebuilt(record, desired)
+
+
+def kept(spec: VirtualMachineSpec) -> dict[str, Any]:
+    """All of a sealed spec that leaves the store, as JSON: what a machine was seen to be."""
+    shown = as_yaml(spec)
+    values = shown if isinstance(shown, dict) else {}
+    return {slot.alias: values[slot.alias] for slot in spec.slots if slot.alias in values and not _stays_in_store(slot)}
+
+
+def rebuilt(record: Mapping[str, Any], desired: VirtualMachineSpec) -> VirtualMachineSpec:
+    """The inverse of `kept`; what never leaves the store is that of `desired`."""
     built: VirtualMachineSpec = _build(VirtualMachineSpec, record)
     return built.model_copy(
         update={slot.name: getattr(desired, slot.name) for slot in desired.slots if _stays_in_store(slot)}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 KEPT_TRANSITIONS = 5
 RESTING = ("Pending", "Starting", "Stopped")
+DRIFTED, DRIFT_SAID = "Drifted", "somebody else changed the machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Picture:
     waiting_text: str = ""
     not_applied: str = ""
     boot_trouble: str = ""
+    drift: str = ""
 
 
 def status(world: World, spec: VirtualMachineSpec, needs: Dependencies, picture: Picture) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def status(world: World, spec: VirtualMachineSpec, needs: Dependencies, picture:
         *_agent(world, picture),
         *_configuration(picture),
         *_firmware(),
+        *_drift(picture),
     ]
     result: dict[str, Any] = {
         "phase": picture.phase,
@@ -92,6 +95,17 @@ def _running(world: World, picture: Picture) -> list[Condition]:
         "Terminating": "the machine is being deleted",
     }
     return [Condition("Running", "False", "NotRunning", words.get(picture.phase, "the machine does not run"))]
+
+
+def _drift(picture: Picture) -> list[Condition]:
+    """Shown only while the machine is not as we left it."""
+    return [Condition(DRIFTED, "True", "ChangedOutside", f"{DRIFT_SAID}: {picture.drift}")] if picture.drift else []
+
+
+def drifted(status: Mapping[str, Any]) -> str:
+    """What a status says that somebody else changed; empty when nothing."""
+    known = find(status, DRIFTED)
+    return str(known["message"]) if known is not None else ""
 
 
 def _migratable() -> Condition:

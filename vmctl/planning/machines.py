@@ -4,20 +4,23 @@ next.
 
 from __future__ import annotations
 
+import json
 import uuid
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from vmctl.planning import admission, machine_status, placement
-from vmctl.planning.changes import Judged, entries, judge, sealed
-from vmctl.planning.conditions import Condition
+from vmctl.planning import admission, drift, machine_status, placement, power, requests
+from vmctl.planning.conditions import Condition, seconds, timestamp
 from vmctl.planning.dependencies import Dependencies, gather
-from vmctl.planning.diff import diff
-from vmctl.planning.machine_hardware import Parts, domain_name, hardware, projected
+from vmctl.planning.machine_changes import Difference, compare, live_steps
+from vmctl.planning.machine_hardware import Parts, domain_name, hardware
 from vmctl.planning.machine_status import Picture
+from vmctl.planning.module_settings import feature_gates
 from vmctl.planning.networks import network_of
-from vmctl.planning.plans import Note, Plan, Waiting, World
-from vmctl.planning.power import Wish, noted, wish
+from vmctl.planning.plans import Note, Plan, World
+from vmctl.planning.power import PowerNote, Wish, noted, wish
+from vmctl.planning.requests import Request
+from vmctl.planning.room import room
 from vmctl.planning.steps import (
     CutPower,
     Define,
@@ -25,6 +28,7 @@ from vmctl.planning.steps import (
     EnsureNetwork,
     ForgetObject,
     ReleaseAddress,
+    Remember,
     RemoveFile,
     ReserveAddress,
     ShutDown,
@@ -33,8 +37,7 @@ from vmctl.planning.steps import (
     Undefine,
 )
 from vmctl.planning.usage import NO_ROOM, ON
-from vmctl.resources.annotations import FORCE
-from vmctl.resources.policies import Effect, Facts, dotted
+from vmctl.resources.annotations import DETECT_ONLY, FORCE, RECONCILE
 from vmctl.resources.virtualmachine import VirtualMachine
 
 if TYPE_CHECKING:
@@ -43,17 +46,7 @@ if TYPE_CHECKING:
     from vmctl.resources.machine_fields import VirtualMachineSpec
 
 LOOK_FOR_AGENT_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What tells the wanted machine from the one that runs (or, off, from its definition)."""
-
-    judged: tuple[Judged, ...] = ()
-    defined_differs: bool = False
-
-    def of(self, effect: Effect) -> tuple[Judged, ...]:
-        return tuple(item for item in self.judged if item.verdict.effect is effect)
+RESTS_AFTER_S = 600.0  # a host that goes down switches its guests off, and takes less time than this
 
 
 def plan(world: World, mac: str) -> Plan:
@@ -73,12 +66,14 @@ def plan(world: World, mac: str) -> Plan:
         return _resting(
             world, spec, needs, "Pending", Condition("Running", "False", "InternalVirtualMachineError", message)
         )
+    asked = wish(spec.run_policy, world.domain, noted(world.notes), world.place.boot_id, requests.active(world.notes))
     if world.domain is not None and world.domain.power != "off":
-        return _on(world, spec, needs, wanted, difference)
-    asked = wish(spec.run_policy, world.domain, noted(world.notes), world.place.boot_id)
-    if not asked.on:
-        return _off(world, spec, needs, wanted, difference, asked)
-    return _start(world, spec, needs, wanted, asked, mac)
+        found = _on(world, spec, needs, wanted, difference, asked)
+    elif not asked.on or _left_as_found(world, asked):
+        found = _off(world, spec, needs, wanted, difference, asked)
+    else:
+        found = _start(world, spec, needs, wanted, asked, mac)
+    return _remembering(world, found, difference)
 
 
 def _hardware(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: str) -> Hardware:
@@ -91,63 +86,119 @@ def _hardware(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: 
         mac=mac,
         network=network.name if network else "",
         console_log=world.place.console_log(world.object.uid),
+        room=room(spec, world.host, feature_gates(world.objects)),
     )
     return hardware(world.object, spec, parts, world.place)
 
 
-def compare(world: World, spec: VirtualMachineSpec, wanted: Hardware) -> Difference:
-    """What differs, judged field by field; nothing for a machine that libvirt does not have."""
-    domain = world.domain
-    if domain is None:
-        return Difference()
-    facts = _facts(world, spec)
-    desired = sealed(_effective(spec, wanted), world.place.hash_key)
-    shown = domain.running or domain.defined
-    judged = (
-        tuple(judge(change, facts) for change in diff(projected(shown, desired), desired)) if shown is not None else ()
-    )
-    defined = domain.defined
-    differs = defined is None or any(True for _ in diff(projected(defined, desired), projected(wanted, desired)))
-    return Difference(tuple(item for item in judged if item.verdict.effect is not Effect.NONE), differs)
+def _left_as_found(world: World, asked: Wish) -> bool:
+    """Whether somebody else switched the machine off, and the annotation says that this is only to be reported."""
+    by_hand = world.domain is None or world.domain.power_reason == "destroyed"
+    return asked.died and by_hand and drift.mode(world.object) == DETECT_ONLY
 
 
-def _effective(spec: VirtualMachineSpec, wanted: Hardware) -> VirtualMachineSpec:
-    """The spec with the fraction that is in force, which the class may have chosen."""
-    return spec.model_copy(
-        update={"cpu": spec.cpu.model_copy(update={"core_fraction": f"{wanted.cpu.shares_percent}%"})}
-    )
+def _remembering(world: World, plan: Plan, difference: Difference) -> Plan:
+    """The plan, at its end with what the machine looked like, so that what somebody else changes is told from our work.
+
+    The first plan that sees such a change reports it.
+    """
+    if world.domain is None or not difference.drift.record:
+        return plan
+    notes = plan.notes
+    words = difference.drift.words
+    if words and words != _drifted_before(world):
+        notes = (*notes, Note("DriftDetected", f"somebody else changed the machine: {words}", warning=True))
+    record = difference.drift.record
+    if plan.steps or record == world.notes.get(drift.NOTE):
+        return replace(plan, notes=notes)
+    return replace(plan, notes=notes, remember={**plan.remember, drift.NOTE: record})
 
 
-def _facts(world: World, spec: VirtualMachineSpec) -> Facts:
-    return Facts(hash_key=world.place.hash_key, os_type=spec.os_type, paravirtualized=spec.enable_paravirtualization)
+def _drifted_before(world: World) -> str:
+    """What the condition said of drift when the machine was last looked at."""
+    known = machine_status.drifted(world.object.status)
+    return known.partition(": ")[2] if known else ""
 
 
-def _on(world: World, spec: VirtualMachineSpec, needs: Dependencies, wanted: Hardware, difference: Difference) -> Plan:
-    """A machine that is on: keep its definition as wanted, tell what waits, switch it off if its policy says so."""
+def _on(
+    world: World, spec: VirtualMachineSpec, needs: Dependencies, wanted: Hardware, difference: Difference, asked: Wish
+) -> Plan:
+    """A machine that is on: do what can be done live, keep its definition as wanted, tell what waits, switch it off if
+    that is asked.
+    """
     domain = world.domain
     if domain is None:
         raise AssertionError("called for a machine that is on")
-    asked = wish(spec.run_policy, domain, noted(world.notes), world.place.boot_id)
+    request = requests.active(world.notes)
     picture = _picture(world, spec, needs, difference, phase=_phase(domain, asked))
     status = machine_status.status(world, spec, needs, picture)
     steps: tuple[Step, ...] = needs.make
-    if difference.defined_differs and domain.power in ("running", "paused") and world.failure is None:
+    if domain.power in ("running", "paused") and world.failure is None and _may_define(world, difference):
         seed = (needs.write_seed,) if needs.write_seed else ()  # the new definition names it; QEMU has the old one open
         steps = (*steps, *seed, Define(wanted))
     if not asked.on:
-        steps = (*steps, ShutDown(world.object.uid, spec.termination_grace_period_seconds, asked.why))
+        steps = (*steps, _switch_off(world, spec, asked))
     elif domain.power == "crashed":
-        steps = (*steps, CutPower(world.object.uid, "it crashed"))
+        steps = (*steps, CutPower(world.object.uid, "it crashed", meant=False))
+    elif domain.power == "running" and _may_correct(world, difference):
+        steps = (*steps, *live_steps(world.object.uid, difference, wanted))
+    notes = _told(world, picture)
+    if request is not None and requests.fulfilled(request, domain):
+        steps = (*steps, request.answered(world.object))
+        if request.verb == "Restart":
+            notes = (*notes, Note("Restarted", f"the machine was restarted ({request.why})"))
+    elif picture.waiting and world.failure is None:
+        steps = (*steps, *_automatic(world, spec, needs, wanted, picture))
     again = world.now + LOOK_FOR_AGENT_S if world.guest is None and picture.phase == "Running" else None
     return Plan(
         status,
         steps,
-        _told(world, picture),
+        notes,
         look_again=again,
         waits_for=needs.waits_for,
-        changes=_shown(difference),
+        changes=difference.shown(),
         settled=not steps,
     )
+
+
+def _switch_off(world: World, spec: VirtualMachineSpec, asked: Wish) -> Step:
+    if asked.cut:
+        return CutPower(world.object.uid, asked.why)
+    return ShutDown(world.object.uid, spec.termination_grace_period_seconds, asked.why)
+
+
+def _may_define(world: World, difference: Difference) -> bool:
+    """Whether the definition is to be written: it is not as wanted, and what differs is not merely to be reported."""
+    if not difference.defined_differs:
+        return False
+    return difference.drift.edited or drift.mode(world.object) != DETECT_ONLY
+
+
+def _may_correct(world: World, difference: Difference) -> bool:
+    """Whether what runs is changed live: what somebody else changed is not where that is merely to be reported."""
+    return not difference.drift.running or drift.mode(world.object) != DETECT_ONLY
+
+
+def _automatic(
+    world: World, spec: VirtualMachineSpec, needs: Dependencies, wanted: Hardware, picture: Picture
+) -> tuple[Step, ...]:
+    """The restart that restartApprovalMode Automatic approves, once for the same changes: what a restart did not bring
+    another one will not bring either. Never one that would leave the machine off.
+    """
+    domain = world.domain
+    before = requests.requested(world.notes)
+    changes = json.dumps(picture.waiting, sort_keys=True)
+    if (
+        spec.disruptions.restart_approval_mode != "Automatic"
+        or domain is None
+        or domain.power != "running"
+        or not needs.ready
+        or (before is not None and (not before.done or before.changes == changes))
+        or _objections(world, needs, wanted)
+    ):
+        return ()
+    nonce = domain.running.nonce if domain.running is not None else ""
+    return (Request("Restart", "restartApprovalMode Automatic", nonce=nonce, changes=changes).asked_of(world.object),)
 
 
 def _phase(domain: Domain, asked: Wish) -> str:
@@ -159,24 +210,27 @@ def _phase(domain: Domain, asked: Wish) -> str:
 def _picture(
     world: World, spec: VirtualMachineSpec, needs: Dependencies, difference: Difference, *, phase: str
 ) -> Picture:
-    """A machine that is on, with what waits for its restart; no live verb acts yet, so everything waits."""
-    waits = (*difference.of(Effect.LIVE), *difference.of(Effect.RESTART))
-    shown = [item for item in _shown(difference) if item.effect != "refused"]
+    """A machine that is on, with what waits for its restart."""
+    waiting = difference.waiting
+    shown = [item for item in difference.shown() if item.effect == "at next restart"]
     return Picture(
         phase,
         _trouble(world),
-        entries(item.change for item in waits),
+        waiting,
         "; ".join(f"{item.path}: {item.reason}" for item in shown),
         boot_trouble=boot_trouble(world, spec),
-        not_applied=_not_applied(len(shown), needs),
+        not_applied=_not_applied(len(waiting), needs),
+        drift=difference.drift.words,
     )
 
 
 def _told(world: World, picture: Picture) -> tuple[Note, ...]:
     """What happened to a machine that is on, told once."""
     before, notes = world.object, []
-    if picture.phase == "Running" and before.phase in ("", "Pending", "Starting", "Stopped"):
-        notes.append(Note("Started", "the machine runs"))
+    if picture.phase == "Running" and before.phase in ("", "Pending", "Starting", "Stopped", "Stopping"):
+        note = noted(world.notes)
+        why = f" ({note.why})" if note is not None and note.why else ""
+        notes.append(Note("Started", f"the machine runs{why}"))
     if picture.waiting and picture.waiting != before.status.get("restartAwaitingChanges"):
         notes.append(Note("RestartAwaitingChanges", f"{picture.not_applied}: {picture.waiting_text}"))
     return tuple(notes)
@@ -188,23 +242,62 @@ def _off(
     """A machine that is to stay off: its definition is kept as wanted, so that nobody's `virsh start` boots an
     old one.
     """
-    status = machine_status.status(
-        world,
-        spec,
-        needs,
-        Picture("Stopped", Condition("Running", "False", "NotRunning", f"the machine is off: {asked.why}")),
+    why = asked.why if not asked.on else f"{asked.why}; {RECONCILE} is {DETECT_ONLY}"
+    picture = Picture(
+        "Stopped",
+        Condition("Running", "False", "NotRunning", f"the machine is off: {why}"),
+        drift=why if asked.on else difference.drift.words,
     )
+    status = machine_status.status(world, spec, needs, picture)
     steps: tuple[Step, ...] = needs.make
-    stale = world.domain is None or difference.defined_differs
-    if needs.ready and stale and world.final_failure is None:
+    stale = world.domain is None or _may_define(world, difference) or world.domain.domain != wanted.domain
+    if needs.ready and stale and world.final_failure is None and not asked.on:
         steps = (
             *steps,
             *((needs.write_seed,) if needs.write_seed else ()),
             *_network_steps(world, needs, ""),
             Define(wanted),
         )
-    notes = (Note("Stopped", f"the machine is off: {asked.why}"),) if world.object.phase in ON else ()
-    return Plan(status, steps, notes, waits_for=needs.waits_for, changes=_shown(difference), settled=not steps)
+    steps = (*steps, *_rests(world, asked))
+    notes = (Note("Stopped", f"the machine is off: {why}"),) if world.object.phase in ON else ()
+    return Plan(
+        status,
+        steps,
+        notes,
+        look_again=_rests_at(world, asked),
+        waits_for=needs.waits_for,
+        changes=difference.shown(),
+        settled=not steps,
+    )
+
+
+def _rests(world: World, asked: Wish) -> tuple[Remember, ...]:
+    """Note that a machine is meant to be off, so that neither another policy nor a new boot of the host starts it.
+
+    What its guest switched off is noted later: a host on its way down switches guests off too, and starts them again.
+    """
+    request = requests.active(world.notes)
+    answered = () if request is None or request.verb != "Stop" else (request.answered(world.object),)
+    note = noted(world.notes)
+    meant_off = note is not None and note.intent in ("off", "stopping") and note.why == asked.why
+    by_request = request is not None and request.verb == "Stop"
+    by_manual = asked.why == power.MANUAL and (note is None or note.intent == "on")
+    at = _rests_at(world, asked)
+    if asked.on or not ((by_request and not meant_off) or by_manual or (at is not None and world.now >= at)):
+        return answered
+    text = PowerNote("off", world.place.boot_id, why=asked.why).text()
+    item = world.object
+    return (Remember(item.key, item.uid, power.NOTE, text, "note that the machine stays off"), *answered)
+
+
+def _rests_at(world: World, asked: Wish) -> float | None:
+    """When a machine whose guest switched it off counts as stopped for good."""
+    note = noted(world.notes)
+    if asked.on or note is None or note.intent != "on" or asked.why in (power.MANUAL, power.ALWAYS_OFF):
+        return None
+    known = (world.object.status.get("stats") or {}).get("phasesTransitions") or ()
+    since = seconds(known[-1]["timestamp"]) if known and known[-1]["phase"] == "Stopped" else world.now
+    return since + RESTS_AFTER_S
 
 
 def _start(
@@ -221,6 +314,14 @@ def _start(
         failed = Condition("Running", "False", world.failure.reason, world.failure.told)
         plan = _resting(world, spec, needs, "Pending", failed)
         return replace(plan, look_again=world.pause_until, settled=world.pause_until is None)
+    note = noted(world.notes)
+    died, due = power.crashes(asked, note, world.now), power.due(asked, note, world.now)
+    if due > world.now:
+        again = (
+            f"it went off {died} times in a row, soon after its start ({asked.why}); started again at {timestamp(due)}"
+        )
+        plan = _resting(world, spec, needs, "Pending", Condition("Running", "False", "GuestNotRunning", again))
+        return replace(plan, look_again=due, settled=False)
     nonce = str(uuid.uuid5(uuid.UUID(world.object.uid), f"start {world.now}"))
     status = machine_status.status(world, spec, needs, Picture("Starting"))
     seed = (needs.write_seed,) if needs.write_seed else ()
@@ -229,7 +330,7 @@ def _start(
         *_network_steps(world, needs, mac),
         *seed,
         Define(replace(wanted, nonce=nonce)),
-        Start(world.object.uid, nonce, asked.why),
+        Start(world.object.uid, nonce, asked.why, died),
     )
     went_off = f"the machine went off; it is started again ({asked.why})"
     notes = (Note("Stopped", went_off),) if world.object.phase in ("Running", "Pause", "Stopping") else ()
@@ -337,23 +438,3 @@ def _not_applied(count: int, needs: Dependencies) -> str:
         else "; a restart now would leave the machine Pending, because not everything it depends on is ready"
     )
     return f"{count} change{'s wait' if count > 1 else ' waits'} for a restart{caution}"
-
-
-def _shown(difference: Difference) -> tuple[Waiting, ...]:
-    """The differences as `diff` prints them."""
-    effects: dict[Effect, Any] = {
-        Effect.LIVE: "at next restart",
-        Effect.RESTART: "at next restart",
-        Effect.REFUSE: "refused",
-    }
-    found = []
-    for effect, words in effects.items():
-        judged = difference.of(effect)
-        reasons = {dotted(item.change.path): item.verdict.reason for item in judged}
-        for entry in entries(item.change for item in judged):
-            path = str(entry["path"])
-            reason = reasons.get(path) or "; ".join(
-                sorted({text for place, text in reasons.items() if place.startswith(path)})
-            )
-            found.append(Waiting(path, entry.get("currentValue"), entry.get("desiredValue"), words, reason))
-    return tuple(found)

@@ -86,6 +86,9 @@ class World:
     notes: Mapping[str, str] = field(
         default_factory=dict[str, str]
     )  # what we recorded about this object beside its status
+    machine_notes: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # and about the machine that an operation names
 
     @property
     def final_failure(self) -> Failure | None:
@@ -134,3 +137,6 @@ class Plan:
     waits_for: tuple[Key, ...] = ()
     changes: tuple[Waiting, ...] = ()
     settled: bool = True  # nothing more will happen by itself, as far as this object knows
+    remember: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # what is noted about the object with its status

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vmctl.planning.hardware import Hardware
+    from vmctl.planning.hardware import Disk, Hardware
     from vmctl.planning.observed import NatNetwork
     from vmctl.resources.keys import Key
 
@@ -214,6 +214,7 @@ class Start:
     uid: str
     nonce: str
     why: str = ""
+    crashes: int = 0  # how often in a row it went off by itself soon after a start
 
     def describe(self) -> str:
         return "start the machine" + (f" ({self.why})" if self.why else "")
@@ -233,10 +234,11 @@ class ShutDown:
 
 @dataclass(frozen=True, slots=True)
 class CutPower:
-    """Switch a machine off at once."""
+    """Switch a machine off at once. `meant`: it is to be off; else what crashed is only cleared away."""
 
     uid: str
     why: str
+    meant: bool = True
 
     def describe(self) -> str:
         return f"cut the power ({self.why})"
@@ -252,6 +254,89 @@ class Undefine:
         return "remove the machine from libvirt (its disks stay)"
 
 
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Note something about an object, durably, and have everybody concerned look again.
+
+    `told`: the user is to know of it, because more follows from it than a note.
+    """
+
+    key: Key
+    uid: str
+    name: str
+    text: str
+    what: str
+    told: bool = False
+
+    def describe(self) -> str:
+        return self.what
+
+
+@dataclass(frozen=True, slots=True)
+class SetCores:
+    """Give a running machine more processors, until its guest has them. `change` names what is refused if it fails."""
+
+    uid: str
+    cores: int
+    change: str
+
+    def describe(self) -> str:
+        return f"raise the number of cores to {self.cores} while the machine runs"
+
+
+@dataclass(frozen=True, slots=True)
+class SetCoreFraction:
+    """Change the guaranteed share of each core of a running machine."""
+
+    uid: str
+    percent: int
+    change: str
+
+    def describe(self) -> str:
+        return f"set the guaranteed share of each core to {self.percent}% while the machine runs"
+
+
+@dataclass(frozen=True, slots=True)
+class SetMemory:
+    """Give a running machine memory, or have its guest give some back."""
+
+    uid: str
+    size_kib: int
+    change: str
+
+    def describe(self) -> str:
+        from vmctl.resources.units import shown_quantity  # pydantic, which a look at requests does not need
+
+        return f"set the memory to {shown_quantity(self.size_kib * 1024)} while the machine runs"
+
+
+@dataclass(frozen=True, slots=True)
+class PlugDisk:
+    """Attach a block device to a running machine."""
+
+    uid: str
+    disk: Disk
+    what: str
+    change: str
+
+    def describe(self) -> str:
+        return f"attach {self.what} while the machine runs"
+
+
+@dataclass(frozen=True, slots=True)
+class UnplugDisk:
+    """Detach a block device from a running machine; its data stays."""
+
+    uid: str
+    alias: str
+    what: str
+    change: str
+
+    def describe(self) -> str:
+        return f"detach {self.what} while the machine runs"
+
+
+Live = SetCores | SetCoreFraction | SetMemory | PlugDisk | UnplugDisk
 Step = (
     ImportLayer
     | CreateBlank
@@ -272,4 +357,10 @@ Step = (
     | ShutDown
     | CutPower
     | Undefine
+    | Remember
+    | SetCores
+    | SetCoreFraction
+    | SetMemory
+    | PlugDisk
+    | UnplugDisk
 )

@@ -76,11 +76,3 @@ def keeps_data(objects: Objects, name: str) -> bool:
     """Whether a class keeps the data of disks that are deleted (reclaimPolicy Retain)."""
     found = objects.get(Key("StorageClass", "", name))
     return found is not None and found.document.get("reclaimPolicy") == "Retain"
-
-
-def module_default(objects: Objects, kind: str) -> str | None:
-    """`defaultStorageClassName` of the ModuleConfig for `virtualDisks` or `virtualImages`."""
-    config = objects.get(Key("ModuleConfig", "", "virtualization"))
-    settings = (config.document.get("spec") or {}).get("settings") or {} if config else {}
-    found = (settings.get(kind) or {}).get("defaultStorageClassName")
-    return str(found) if found else None

@@ -84,6 +84,8 @@ def holder(disk: Object, objects: Objects) -> Object | None:
 def wants_on(machine: Object) -> bool:
     """Whether a machine that is off would be started by its policy now."""
     policy = machine.document["spec"].get("runPolicy", "AlwaysOnUnlessStoppedManually")
-    if machine.terminating or policy in ("AlwaysOff", "Manual"):
+    if machine.terminating or policy == "AlwaysOff":
         return False
+    if policy == "Manual":  # one that rests is Stopped; it is Pending only when somebody asked for its start
+        return machine.phase in ("Pending", "Starting")
     return policy == "AlwaysOn" or machine.phase != "Stopped"

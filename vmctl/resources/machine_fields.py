@@ -32,6 +32,15 @@ Items = Field(exclude_if=not_)
 
 MODERN = Need("an osType other than Legacy", lambda _change, facts: facts.os_type != "Legacy")
 PARAVIRTUAL = Need("paravirtualization", lambda _change, facts: facts.paravirtualized)
+AGENT = Need("a guest agent that answers", lambda _change, facts: facts.agent)
+ROOM_FOR_CORES = Need(
+    "room for the cores, reserved at a start with the gate on",
+    lambda change, facts: isinstance(change.new, int) and change.new <= facts.most_cores,
+)
+ROOM_FOR_MEMORY = Need(
+    "room for the memory, reserved at a start with the gate on",
+    lambda change, facts: isinstance(size := measured_bytes(change.new), int) and size <= facts.most_memory_bytes,
+)
 CLOUD_INIT = Need("a cloud-init seed", lambda change, _facts: getattr(change.old, "type", "") != "SysprepRef")
 
 HARDWARE = restart("the hardware is built at start")
@@ -84,7 +93,9 @@ class Cpu(Spec):
             "a multiple of the sockets.",
             behind_gate(
                 HOTPLUG_CPU_AND_MEMORY,
-                grows_else(live("set_cores", MODERN), restart("guests give cores back incompletely")),
+                grows_else(
+                    live("set_cores", MODERN, AGENT, ROOM_FOR_CORES), restart("guests give cores back incompletely")
+                ),
                 else_=HARDWARE,
             ),
             seen_at="codec:cpu",
@@ -110,7 +121,11 @@ class Memory(Spec):
         Size,
         Managed(
             "How much memory the guest sees, such as 512Mi or 4Gi.",
-            behind_gate(HOTPLUG_CPU_AND_MEMORY, live("set_memory", MODERN), else_=HARDWARE),
+            behind_gate(
+                HOTPLUG_CPU_AND_MEMORY,
+                live("set_memory", MODERN, PARAVIRTUAL, ROOM_FOR_MEMORY),
+                else_=HARDWARE,
+            ),
             seen_at="codec:memory",
             measure=measured_bytes,
         ),

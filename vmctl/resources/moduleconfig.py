@@ -95,10 +95,6 @@ class Settings(Spec):
         Items,
         setting(
             f"What may be changed while a machine runs beyond the usual: {', '.join(FEATURE_GATES)}.",
-            idle=Remark(
-                "is not carried out by this version: these changes wait for a restart",
-                lambda gates: not set(FEATURE_GATES).isdisjoint(gates if isinstance(gates, tuple) else ()),
-            ),
             caution=Remark(
                 "has gates that need another host to migrate to; they are kept, and ignored",
                 lambda gates: any("LiveMigration" in str(gate) for gate in (gates if isinstance(gates, tuple) else ())),

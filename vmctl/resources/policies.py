@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +34,8 @@ class Facts:
     """All that a rule may look at beside the change. `hash_key` keys the hashes that stand for secrets.
 
     `settled` says that an image or disk has its content (Ready); a machine always has. `host_refused` maps the dotted
-    path of a change to the reason for which the host did not do it live.
+    path of a change to the reason for which the host did not do it live. `agent`: the guest's agent answers.
+    `most_cores` and `most_memory_bytes` are the room for hot-plug that the running machine was started with.
     """
 
     hash_key: bytes = field(repr=False)
@@ -43,6 +44,9 @@ class Facts:
     paravirtualized: bool = True
     settled: bool = True
     host_refused: Mapping[str, str] = field(default_factory=dict[str, str])
+    agent: bool = False
+    most_cores: int = 0
+    most_memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +167,25 @@ def by_operation(*, add: Rule, remove: Rule, replace: Rule) -> Rule:
     )
 
 
+UNBOUNDED = 1 << 62
+ROOMY: dict[str, Any] = {  # as a machine is that was started with the gate on, and has come up
+    "agent": True,
+    "most_cores": UNBOUNDED,
+    "most_memory_bytes": UNBOUNDED,
+}
+
+
 def behind_gate(gate: str, then: Rule, *, else_: Rule) -> Rule:
     """`then` with the feature gate, `else_` without; the reason names the gate where it makes the difference."""
 
     def decide(change: Change, facts: Facts) -> Verdict:
         opened, closed = then.decide(change, facts), else_.decide(change, facts)
-        if opened.effect is not Effect.LIVE:
-            return opened if gate in facts.gates else closed
         if gate in facts.gates:
-            return replace(opened, reason=f"feature gate {gate} is on")
-        return replace(closed, reason=f"{closed.reason}; live with feature gate {gate}")
+            on = opened.effect is Effect.LIVE
+            return replace(opened, reason=f"feature gate {gate} is on") if on else opened
+        if then.decide(change, replace(facts, **ROOMY)).effect is not Effect.LIVE:
+            return closed
+        later = "" if opened.effect is Effect.LIVE else ", from the next start on"
+        return replace(closed, reason=f"{closed.reason}; live with feature gate {gate}{later}")
 
     return Rule(f"{else_.doc}; with feature gate {gate}: {then.doc}", decide, gate)

@@ -40,6 +40,7 @@ class Kind:
     namespaced: bool = True
     acts: bool = False  # `apply` carries it out; otherwise it validates, and `apply` refuses it with one line
     built_in: bool = False  # made by the engine as well as by manifests
+    once: bool = False  # carried out once: what a directory asked for and is gone is not made again
     columns: tuple[Column, ...] = ()
     priority: int = 50  # order of tables in `get a,b,c`-less listings and of application among independents
 
@@ -269,6 +270,7 @@ KINDS: tuple[Kind, ...] = (
         "virtualmachineoperations",
         "vmop",
         priority=30,
+        once=True,
         columns=(PHASE, Column("TYPE", "spec.type"), Column("VIRTUALMACHINE", "spec.virtualMachineName"), AGE),
     ),
     _virtualization(
@@ -300,12 +302,20 @@ KINDS: tuple[Kind, ...] = (
         priority=33,
         columns=(PHASE, CONSISTENT, AGE),
     ),
-    _virtualization("VirtualMachineRestore", "virtualmachinerestores", "vmrestore", priority=34, columns=(PHASE, AGE)),
+    _virtualization(
+        "VirtualMachineRestore",
+        "virtualmachinerestores",
+        "vmrestore",
+        priority=34,
+        once=True,
+        columns=(PHASE, AGE),
+    ),
     _virtualization(
         "VirtualMachineSnapshotOperation",
         "virtualmachinesnapshotoperations",
         "vmsop",
         priority=35,
+        once=True,
         columns=(
             PHASE,
             Column("TYPE", "spec.type"),

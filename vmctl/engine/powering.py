@@ -1,0 +1,123 @@
+"""Definitions and power: what we mean for a machine is noted before it is done, because libvirt cannot tell our
+shutdown from the guest's own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmctl.errors import NotReady, Rejected
+from vmctl.planning import refusals, steps
+from vmctl.planning.power import NOTE, PowerNote
+from vmctl.storage.access import access
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmctl.engine.clock import Clock
+    from vmctl.hypervisor.driver import Driver
+    from vmctl.planning.hardware import Hardware
+    from vmctl.planning.objects import Object
+    from vmctl.planning.place import Place
+    from vmctl.state.store import Store
+
+log = logging.getLogger(__name__)
+SIGNAL_AGAIN_S = 3.0  # a shutdown that arrives before the guest listens is lost without a word (facts: lifecycle)
+STARTS_AT_ONCE = 4  # more only compete for the processors
+
+
+@dataclass(frozen=True, slots=True)
+class Powering:
+    """Carries out the steps that define machines and switch them on and off."""
+
+    store: Store
+    driver: Driver
+    place: Place
+    clock: Clock
+    cancelled: Callable[[], bool]
+    reached: set[Path] = field(default_factory=set[Path])
+    starts: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STARTS_AT_ONCE))
+
+    def perform(
+        self, item: Object, step: steps.Define | steps.Start | steps.ShutDown | steps.CutPower | steps.Undefine
+    ) -> None:
+        """Do one step for a machine."""
+        match step:
+            case steps.Define():
+                if step.hardware.console_log:
+                    make_directory(Path(step.hardware.console_log).parent)
+                self._see_that_qemu_reaches(step.hardware)
+                self.driver.define(step.hardware)
+            case steps.Start():
+                self._start(step)
+            case steps.ShutDown():
+                self._intend(step.uid, PowerNote("stopping", self.place.boot_id, why=step.why))
+                self._shut_down(item, step)
+                self._intend(step.uid, PowerNote("off", self.place.boot_id, why=step.why))
+            case steps.CutPower(meant=True):
+                self._intend(step.uid, PowerNote("stopping", self.place.boot_id, why=step.why))
+                self.driver.destroy(step.uid)
+                self._intend(step.uid, PowerNote("off", self.place.boot_id, why=step.why))
+            case steps.CutPower():
+                self.driver.destroy(step.uid)
+            case steps.Undefine():
+                self.driver.undefine(step.uid)
+
+    def _start(self, step: steps.Start) -> None:
+        boot, since = self.place.boot_id, self.clock.now()
+        self._intend(step.uid, PowerNote("starting", boot, step.nonce, step.why, step.crashes, since))
+        with self.starts:
+            self.driver.start(step.uid)
+        with self.store.batch():
+            self._intend(step.uid, PowerNote("on", boot, step.nonce, step.why, step.crashes, since))
+            self.store.note(step.uid, refusals.NOTE, "{}")  # a fresh start has made what was refused
+
+    def _see_that_qemu_reaches(self, hardware: Hardware) -> None:
+        """QEMU runs as a user of its own; its own complaint about a closed directory comes late and is terse."""
+        for directory in {Path(disk.source).parent for disk in hardware.disks} - self.reached:
+            findings = access(directory, self.driver.host().qemu_user)
+            if findings:
+                raise Rejected(
+                    "; ".join(f"{finding.path}: {finding.what}" for finding in findings),
+                    remedy="; ".join(dict.fromkeys(finding.remedy for finding in findings)),
+                )
+            self.reached.add(directory)
+
+    def _intend(self, uid: str, note: PowerNote) -> None:
+        self.store.note(uid, NOTE, note.text())
+
+    def _shut_down(self, item: Object, step: steps.ShutDown) -> None:
+        """Signal again and again until the guest is off or its grace period is over; then cut the power and say so."""
+        deadline = self.clock.elapsed() + step.grace_s  # not of the clock that is set: it may leap past the deadline
+        signal_at = self.clock.elapsed()
+        while not self._is_off(step.uid):
+            now = self.clock.elapsed()
+            if now >= deadline or self.cancelled():
+                break
+            if now >= signal_at:
+                self.driver.shutdown(step.uid)
+                signal_at = now + SIGNAL_AGAIN_S
+            self.clock.sleep(min(0.2, max(0.01, deadline - now)))
+        if self._is_off(step.uid):
+            return
+        if self.cancelled():
+            raise NotReady("the shutdown was interrupted; it is signalled again by the next apply")
+        late = f"the guest did not power off within {step.grace_s} s; its power is cut"
+        log.warning("%s: %s", item.key.short, late)
+        self.store.record_event(item.key, "Warning", "PowerCut", f"{late} ({step.why})", uid=item.uid)
+        self.driver.destroy(step.uid)
+
+    def _is_off(self, uid: str) -> bool:
+        domain = self.driver.observe(uid)
+        return domain is None or domain.power == "off"
+
+
+def make_directory(path: Path) -> None:
+    """A directory that QEMU's user may pass through and others cannot list."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o711)

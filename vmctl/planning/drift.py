@@ -1,0 +1,114 @@
+"""What somebody else changed: a machine is not as it was last seen, we did nothing, and it is not as it is wanted.
+
+What was last seen is noted at the end of each pass, so our own work never counts, nor does what an upgrade of libvirt
+rewrites, because only our fields are compared. What is done about it, the annotation vmctl.dev/reconcile says.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vmctl.planning import refusals
+from vmctl.planning.changes import as_yaml
+from vmctl.planning.diff import diff
+from vmctl.planning.machine_hardware import kept, projected, rebuilt
+from vmctl.resources.annotations import ENFORCE, RECONCILE
+from vmctl.resources.policies import dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vmctl.planning.hardware import Hardware
+    from vmctl.planning.objects import Object
+    from vmctl.planning.observed import Domain
+    from vmctl.planning.plans import World
+    from vmctl.resources.machine_fields import VirtualMachineSpec
+    from vmctl.resources.policies import Change
+
+NOTE = "seen"
+
+
+def mode(item: Object) -> str:
+    """Enforce, DetectOnly or Paused."""
+    return str(item.annotations.get(RECONCILE) or ENFORCE)
+
+
+def place(change: Change) -> str:
+    """Where a change is, whatever its index in a list is by now."""
+    value = change.new if change.new is not None else change.old
+    name = getattr(value, "name", None)
+    if name is None or not any(isinstance(part, int) for part in change.path):
+        return dotted(change.path)
+    return f"{change.path[0]} {getattr(value, 'kind', '')} {name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The places where what runs, and where the definition, was changed by somebody else, each with its words."""
+
+    running: Mapping[str, str] = field(default_factory=dict[str, str])
+    defined: Mapping[str, str] = field(default_factory=dict[str, str])
+    edited: bool = True  # whether the manifest asks for another definition than the one last seen
+    record: str = ""  # the note for the next pass
+
+    @property
+    def words(self) -> str:
+        """All of it in one sentence; empty when there is none."""
+        parts = [
+            f"{where}: {', '.join(found[at] for at in sorted(found))}"
+            for where, found in (("running", self.running), ("definition", self.defined))
+            if found
+        ]
+        return "; ".join(parts)
+
+    @classmethod
+    def of(cls, world: World, domain: Domain, desired: VirtualMachineSpec, wanted: VirtualMachineSpec) -> Drift:
+        """Compare what is seen with what was seen last; `wanted` is what the definition should amount to."""
+        seen: dict[str, Any] = json.loads(world.notes.get(NOTE) or "{}")
+        nonce = domain.running.nonce if domain.running is not None else ""
+        before = seen.get("running") if seen.get("nonce") == nonce else None
+        refused = {*refusals.noted(world.notes)}
+        running, now = _moved(before, domain.running, desired, desired, refused)
+        defined, written = _moved(seen.get("defined"), domain.defined, desired, wanted, set())
+        edited = seen.get("defined") is None or any(True for _ in diff(rebuilt(seen["defined"], desired), wanted))
+        record = {"nonce": nonce, "running": now, "defined": written}
+        return cls(running, defined, edited, json.dumps(record, sort_keys=True))
+
+
+def _moved(
+    before: dict[str, Any] | None,
+    hardware: Hardware | None,
+    desired: VirtualMachineSpec,
+    goal: VirtualMachineSpec,
+    refused: set[str],
+) -> tuple[dict[str, str], dict[str, Any] | None]:
+    """What moved away from both where it was and where it should be; and what to remember, which is where it was as
+    long as it has not come back.
+    """
+    if hardware is None:
+        return {}, None
+    now = projected(hardware, desired)
+    if before is None:
+        return {}, kept(now)
+    moved = {place(change): change for change in diff(rebuilt(before, desired), now)}
+    amiss = {place(change) for change in diff(now, goal) if refusals.identity(change) not in refused}
+    found = {at: _words(change) for at, change in moved.items() if at in amiss}
+    return found, before if found else kept(now)
+
+
+def _words(change: Change) -> str:
+    path = dotted(change.path)
+    if change.new is None:
+        return f"{path} removed ({_short(change.old)})"
+    if change.old is None:
+        return f"{path} added ({_short(change.new)})"
+    return f"{path} {_short(change.old)} → {_short(change.new)}"
+
+
+def _short(value: object) -> str:
+    shown = as_yaml(value)
+    if isinstance(shown, dict) and "name" in shown:
+        return f"{shown.get('kind', '')} {shown['name']}".strip()
+    return str(shown)

@@ -1,0 +1,190 @@
+"""What tells the wanted machine from the one that runs: each change judged, done live, or left for a restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from vmctl.planning import refusals
+from vmctl.planning.changes import entries, judge, sealed
+from vmctl.planning.diff import diff
+from vmctl.planning.drift import Drift, place
+from vmctl.planning.machine_hardware import SEED, alias, projected
+from vmctl.planning.module_settings import feature_gates
+from vmctl.planning.plans import Waiting
+from vmctl.planning.steps import Live, PlugDisk, SetCoreFraction, SetCores, SetMemory, UnplugDisk
+from vmctl.resources.keys import Key
+from vmctl.resources.policies import FEATURE_GATES, Effect, Facts, Verdict, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vmctl.planning.changes import Entry, Judged
+    from vmctl.planning.hardware import Cpu, Disk, Hardware
+    from vmctl.planning.plans import World
+    from vmctl.resources.machine_fields import BlockDeviceRef, VirtualMachineSpec
+
+CLASS_CPU = "VirtualMachineClass:spec.cpu"  # a class is edited elsewhere; its machines show it under this path
+SHOWN: dict[Effect, Any] = {
+    Effect.LIVE: "live",
+    Effect.RESTART: "at next restart",
+    Effect.REFUSE: "refused",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What tells the wanted machine from the one that runs (or, off, from its definition), and what moved by itself."""
+
+    judged: tuple[Judged, ...] = ()
+    defined_differs: bool = False
+    klass: tuple[Entry, ...] = ()  # what the class says otherwise than it did at the start
+    drift: Drift = field(default_factory=Drift)
+
+    def of(self, effect: Effect) -> tuple[Judged, ...]:
+        return tuple(item for item in self.judged if item.verdict.effect is effect)
+
+    @property
+    def waiting(self) -> list[Entry]:
+        """What waits for a restart, in the words of status.restartAwaitingChanges."""
+        return [*entries(item.change for item in self.of(Effect.RESTART)), *self.klass]
+
+    def shown(self) -> tuple[Waiting, ...]:
+        """The differences as `diff` prints them."""
+        found = []
+        for effect, words in SHOWN.items():
+            judged = self.of(effect)
+            reasons = {dotted(item.change.path): item.verdict.reason for item in judged}
+            for entry in entries(item.change for item in judged):
+                path = str(entry["path"])
+                reason = reasons.get(path) or "; ".join(
+                    sorted({text for at, text in reasons.items() if at.startswith(path)})
+                )
+                found.append(Waiting(path, entry.get("currentValue"), entry.get("desiredValue"), words, reason))
+        found += [
+            Waiting(
+                str(entry["path"]),
+                entry.get("currentValue"),
+                entry.get("desiredValue"),
+                "at next restart",
+                "its class was changed, and the processor is built at start",
+            )
+            for entry in self.klass
+        ]
+        return tuple(found)
+
+
+def compare(world: World, spec: VirtualMachineSpec, wanted: Hardware) -> Difference:
+    """What differs, judged field by field; nothing for a machine that libvirt does not have."""
+    domain = world.domain
+    if domain is None:
+        return Difference()
+    desired = sealed(_effective(spec, wanted), world.place.hash_key)
+    drift = Drift.of(world, domain, desired, projected(wanted, desired))
+    shown = domain.running or domain.defined
+    judged = tuple(_judged(world, spec, shown, desired, drift)) if shown is not None else ()
+    defined = domain.defined
+    differs = defined is None or any(True for _ in diff(projected(defined, desired), projected(wanted, desired)))
+    differs = differs or (defined is not None and _built_otherwise(defined.cpu, wanted.cpu))
+    klass = _class(domain.running.cpu, wanted.cpu) if domain.running is not None else ()
+    present = (_once_ready(item, wanted) for item in judged if item.verdict.effect is not Effect.NONE)
+    return Difference(tuple(present), differs, klass, drift)
+
+
+def live_steps(uid: str, difference: Difference, wanted: Hardware) -> Iterator[Live]:
+    """What is done while the machine runs."""
+    for item in difference.of(Effect.LIVE):
+        change, name = item.change, refusals.identity(item.change)
+        match item.verdict.verb:
+            case "set_cores":
+                yield SetCores(uid, wanted.cpu.cores, name)
+            case "set_core_fraction":
+                yield SetCoreFraction(uid, wanted.cpu.shares_percent, name)
+            case "set_memory":
+                yield SetMemory(uid, wanted.memory_kib, name)
+            case "plug_disk":
+                disk = _disk(change.new, wanted)
+                if disk is not None:
+                    yield PlugDisk(uid, disk, _named(change.new), name)
+            case "unplug_disk":
+                yield UnplugDisk(uid, _alias(change.old), _named(change.old), name)
+            case "unplug_seed":
+                yield UnplugDisk(uid, SEED, "the cloud-init medium", name)
+            case verb:
+                raise AssertionError(f"no step for the verb {verb}")
+
+
+def _effective(spec: VirtualMachineSpec, wanted: Hardware) -> VirtualMachineSpec:
+    """The spec with the fraction that is in force, which the class may have chosen."""
+    return spec.model_copy(
+        update={"cpu": spec.cpu.model_copy(update={"core_fraction": f"{wanted.cpu.shares_percent}%"})}
+    )
+
+
+def _judged(
+    world: World, spec: VirtualMachineSpec, shown: Hardware, desired: VirtualMachineSpec, drift: Drift
+) -> Iterator[Judged]:
+    """Every change with its verdict. What somebody else changed may be put back live whatever the feature gates say:
+    the gates are about edits.
+    """
+    runs = projected(shown, desired)
+    found = list(diff(runs, desired))
+    refused = refusals.by_path(world.notes, found)
+    facts = Facts(
+        hash_key=world.place.hash_key,
+        gates=feature_gates(world.objects),
+        os_type=runs.os_type,
+        paravirtualized=bool(spec.enable_paravirtualization and runs.enable_paravirtualization),
+        host_refused=refused,
+        agent=world.guest is not None,
+        most_cores=max(shown.most_cores, shown.cpu.cores),
+        most_memory_bytes=max(shown.most_memory_kib, shown.memory_kib) * 1024,
+    )
+    opened = replace(facts, gates=frozenset(FEATURE_GATES))
+    for change in found:
+        yield judge(change, opened if place(change) in drift.running else facts)
+
+
+def _once_ready(item: Judged, wanted: Hardware) -> Judged:
+    """A device that has no data yet cannot be attached yet."""
+    if item.verdict.verb != "plug_disk" or _disk(item.change.new, wanted) is not None:
+        return item
+    reason = f"{_named(item.change.new)} is not ready; it is attached live as soon as it is"
+    return replace(item, verdict=Verdict(Effect.RESTART, reason))
+
+
+def _disk(ref: object, wanted: Hardware) -> Disk | None:
+    return next((disk for disk in wanted.disks if disk.alias == _alias(ref)), None)
+
+
+def _alias(ref: object) -> str:
+    device: BlockDeviceRef = ref  # type: ignore[assignment]  # the verbs of disks are declared on lists of these only
+    return alias(Key(device.kind, "", device.name))
+
+
+def _named(ref: object) -> str:
+    device: BlockDeviceRef = ref  # type: ignore[assignment]  # as above
+    return f"{device.kind} {device.name}"
+
+
+def _built_otherwise(seen: Cpu, wanted: Cpu) -> bool:
+    return (seen.kind, seen.model, seen.features) != (wanted.kind, wanted.model, wanted.features)
+
+
+def _class(seen: Cpu, wanted: Cpu) -> tuple[Entry, ...]:
+    """The processor that the class asks for now, where the machine was started with another."""
+    if not _built_otherwise(seen, wanted):
+        return ()
+    return (
+        {
+            "currentValue": _processor(seen),
+            "desiredValue": _processor(wanted),
+            "operation": "replace",
+            "path": CLASS_CPU,
+        },
+    )
+
+
+def _processor(cpu: Cpu) -> Any:
+    shown = {"type": cpu.kind, "model": cpu.model, "features": list(cpu.features)}
+    return {name: value for name, value in shown.items() if value}

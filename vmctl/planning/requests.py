@@ -1,0 +1,86 @@
+"""What a machine has been asked for beside its policy: a start, a stop or a restart, until that is done.
+
+It is noted with the machine before anything happens, so that a crash in the middle neither loses nor repeats it: a
+restart is done when another instance runs than the one that ran when it was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from vmctl.planning.steps import Remember
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vmctl.planning.objects import Object
+    from vmctl.planning.observed import Domain
+
+NOTE = "request"
+Verb = Literal["Start", "Stop", "Restart"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One thing asked of a machine. `operation` is the uid of the VirtualMachineOperation, empty for a restart of ours.
+
+    `nonce` names the instance that ran when it was asked for, `changes` the waiting changes that a restart of ours is
+    for.
+    """
+
+    verb: Verb
+    why: str
+    operation: str = ""
+    force: bool = False
+    nonce: str = ""
+    changes: str = ""
+    done: bool = False
+
+    def text(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    def asked_of(self, machine: Object) -> Remember:
+        """The step that notes it with the machine, and wakes the machine's pass."""
+        what = f"{self.verb.lower()} the machine ({self.why})"
+        return Remember(machine.key, machine.uid, NOTE, self.text(), what, told=True)
+
+    def answered(self, machine: Object) -> Remember:
+        """The step that notes that it was carried out."""
+        what = f"{self.verb.lower()} is done ({self.why})"
+        return Remember(machine.key, machine.uid, NOTE, replace(self, done=True).text(), what)
+
+
+def requested(notes: Mapping[str, str]) -> Request | None:
+    """The last request of a machine, done or not."""
+    text = notes.get(NOTE)
+    return Request(**json.loads(text)) if text else None
+
+
+def active(notes: Mapping[str, str]) -> Request | None:
+    """The request that is not done yet."""
+    request = requested(notes)
+    return request if request is not None and not request.done else None
+
+
+def fulfilled(request: Request, domain: Domain | None) -> bool:
+    """Whether a machine is as it was asked to be."""
+    on = domain is not None and domain.power in ("running", "paused")
+    match request.verb:
+        case "Start":
+            return on
+        case "Stop":
+            return domain is None or domain.power == "off"
+        case "Restart":
+            return on and not _same_instance(request, domain)
+
+
+def goes_off_first(request: Request, domain: Domain | None) -> bool:
+    """Whether the instance that is to be restarted is still on."""
+    return domain is not None and domain.power != "off" and _same_instance(request, domain)
+
+
+def _same_instance(request: Request, domain: Domain | None) -> bool:
+    running = domain.running if domain is not None else None
+    return running is not None and running.nonce == request.nonce
