@@ -2,90 +2,24 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hypervisor.conftest import NETWORK
 from tests.hypervisor.machines import INSTALLATION, MAC, disk, machine
-from tests.memory_driver import MemoryDriver, World
 from vmctl.errors import Busy, Exists, NotFound, Rejected
 from vmctl.hypervisor.libvirt_driver import LibvirtDriver
 from vmctl.planning.hardware import Cpu, Nic
-from vmctl.planning.observed import NatNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from vmctl.hypervisor.driver import Driver
+    from tests.hypervisor.conftest import Subject
     from vmctl.planning.hardware import Hardware
 
 MIB = 1 << 20
-NETWORK = NatNetwork(
-    name="vmctl-test",
-    uuid="0b5d6c1e-58f5-4d2b-9a57-0a8f6c1f7a10",
-    bridge="vbr-test",
-    cidr="10.211.0.0/24",
-    gateway="10.211.0.1",
-    directory="/var/lib/vmctl/networks/test",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A driver under test, another installation's on the same host, a maker of disks, and what the driver cannot do."""
-
-    driver: Driver
-    other: Driver
-    make_disk: Callable[[str, int], Path]
-    runs_qemu: bool = True
-    networks: bool = True
-
-
-@pytest.fixture
-def memory_subject(tmp_path: Path) -> Subject:
-    world = World()
-
-    def make_disk(name: str, size_bytes: int) -> Path:
-        world.image_bytes[str(tmp_path / name)] = size_bytes
-        return tmp_path / name
-
-    return Subject(MemoryDriver(world, INSTALLATION), MemoryDriver(world, "another"), make_disk)
-
-
-@pytest.fixture
-def test_subject(test_uri: str, tmp_path: Path) -> Iterator[Subject]:
-    driver, other = LibvirtDriver(test_uri, INSTALLATION), LibvirtDriver(test_uri, "another")
-    other._connection = driver._connection  # the test driver has a world for each connection
-    yield Subject(driver, other, lambda name, _size: tmp_path / name, runs_qemu=False, networks=False)
-    driver.close()
-
-
-@pytest.fixture
-def qemu_subject(qemu_uri: str, images: Path) -> Iterator[Subject]:
-    def make_disk(name: str, size_bytes: int) -> Path:
-        path = images / f"{name}.qcow2"
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), str(size_bytes)], check=True)
-        return path
-
-    driver, other = LibvirtDriver(qemu_uri, INSTALLATION), LibvirtDriver(qemu_uri, "another", events=False)
-    yield Subject(driver, other, make_disk)
-    for uid in driver.listing():
-        driver.destroy(uid)
-        driver.undefine(uid)
-    driver.remove_network(NETWORK.uuid)
-    driver.close()
-    other.close()
-
-
-@pytest.fixture(params=["memory", "test", pytest.param("qemu", marks=pytest.mark.e2e)])
-def subject(request: pytest.FixtureRequest) -> Subject:
-    found: Subject = request.getfixturevalue(f"{request.param}_subject")
-    return found
 
 
 def test_what_is_not_there(subject: Subject) -> None:

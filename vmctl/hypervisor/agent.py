@@ -59,6 +59,8 @@ def cores(domain: Any) -> tuple[list[int], list[int]]:
     """Ask which cores the guest uses, and which it has and does not use. Raises libvirtError where no agent answers."""
     limit(domain, _CORES_TIMEOUT_S)
     told = domain.guestVcpus(0)
+    if told is None:  # the binding (9.0) raises nothing when it fails
+        raise libvirt.libvirtError("guestVcpus() failed")
     online = _numbers(told.get("online", ""))
     return online, [number for number in _numbers(told.get("vcpus", "")) if number not in online]
 
