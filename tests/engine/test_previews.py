@@ -11,6 +11,8 @@ from vmctl.cli.diff import lines
 from vmctl.engine import applying
 from vmctl.engine.previewing import Look
 from vmctl.errors import ChangeRefused
+from vmctl.manifests import loading
+from vmctl.manifests.sources import source_of
 
 if TYPE_CHECKING:
     from tests.engine.lab import Lab
@@ -110,12 +112,16 @@ def test_what_apply_does_beside_the_manifests_is_told_too(lab: Lab) -> None:
 
 def test_what_another_directory_owns_is_refused_before_anything_is_planned(lab: Lab) -> None:
     """diff and --dry-run ask the same question as apply, which would refuse."""
-    manifests = lab.load(WEB)
+    one, two = (lab.directory / name for name in ("one", "two"))
+    for directory in (one, two):
+        directory.mkdir()
+        (directory / "web.yaml").write_text(WEB)
+    mine, yours = (applying.judge(loading.load([str(directory)])) for directory in (one, two))
     with lab.session() as session:
-        applying.store_all(session.store, session.ledger, manifests, source="one", directory="/home/one")
-        session.store.refuse_other_owners((item.key for item in manifests), "one")
-        with pytest.raises(ChangeRefused, match=r"belongs to /home/one .*manifests\.yaml"):
-            session.store.refuse_other_owners((item.key for item in manifests), "two")
+        applying.store_all(session.store, session.ledger, mine, sources=[source_of(str(one))])
+        applying.refuse_other_owners(session.store, mine, [source_of(str(one))])
+        with pytest.raises(ChangeRefused, match=r"belongs to .*/one \(.*/one/web\.yaml:2\)"):
+            applying.refuse_other_owners(session.store, yours, [source_of(str(two))])
 
 
 def test_a_running_machine_is_told_what_its_new_spec_lacks(lab: Lab) -> None:

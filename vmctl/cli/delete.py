@@ -10,6 +10,7 @@ from vmctl.cli import asking, output, selectors, working
 from vmctl.cli.apply import load
 from vmctl.cli.completing import kinds_and_names
 from vmctl.cli.options import files_options, namespace_option, pass_session, selector_option, verb
+from vmctl.cli.pruning import terminating
 from vmctl.errors import ChangeRefused, NotFoundError, TimedOut, UsageError
 from vmctl.resources.keys import Key
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from vmctl.cli.session import Session
     from vmctl.engine.deleting import Deletion
     from vmctl.engine.session import Session as Engine
-    from vmctl.planning.objects import Object
 
 
 @verb(
@@ -96,9 +96,7 @@ def _report(engine: Engine, deletions: Sequence[Deletion], *, wait: bool) -> int
             kept = f": its storage class keeps its data, {', '.join(item.kept)}" if item.kept else ""
             output.line(f"{item.key} deleted{kept}")
         else:
-            said = {entry["type"]: entry["message"] for entry in left.status.get("conditions") or ()}
-            why = _finalizers(left) or said.get("InUse") or said.get("Ready")  # who holds it, before that it goes
-            output.line(f"{item.key} terminating" + (f": {why}" if why else ""))
+            output.line(terminating(left))
             held.append(item.key)
     if held and wait:
         raise TimedOut(
@@ -106,13 +104,6 @@ def _report(engine: Engine, deletions: Sequence[Deletion], *, wait: bool) -> int
             remedy="see `vmctl describe` for what holds it",
         )
     return 0
-
-
-def _finalizers(item: Object) -> str:
-    """Who else has to let go of an object first, and how that is said."""
-    if not item.finalizers:
-        return ""
-    return f"held by finalizers {', '.join(item.finalizers)}; take them out of its manifest and apply that"
 
 
 def _of_files(session: Session, filename: tuple[str, ...], *, recursive: bool) -> list[Key]:

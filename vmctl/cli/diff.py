@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vmctl.cli import output
-from vmctl.cli.apply import load
+from vmctl.cli.apply import foresee, load
 from vmctl.cli.options import files_options, pass_session, verb
+from vmctl.cli.pruning import asked, prune_options
 from vmctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ SHORT = 60  # values longer than this are cut in the middle
     "diff",
     examples="""
     vmctl diff -f machines/
+    vmctl diff -f machines/ --prune
     vmctl diff -f machines/ -o jsonpatch
     """,
 )
@@ -34,23 +36,29 @@ SHORT = 60  # values longer than this are cut in the middle
 @click.option(
     "-o", "--output", "form", type=click.Choice(["text", "jsonpatch"]), default="text", help="How to print it."
 )
+@prune_options
 @pass_session
-def command(session: Session, filename: tuple[str, ...], recursive: bool, form: str) -> int:
+def command(
+    session: Session, filename: tuple[str, ...], recursive: bool, form: str, prune: bool, prune_max: str | None
+) -> int:
     """Show what apply would do and what it would cost.
 
     Exit code 0: nothing; 1: differences; 2 and more: an error. What is printed here is what apply does: the same plan.
     """
-    from vmctl.engine.applying import guard, judge
+    from vmctl.engine.applying import judge
     from vmctl.engine.previewing import look
 
     if not filename:
         raise UsageError("say what to compare", remedy="for example  vmctl diff -f machines/")
-    loaded, source = load(session, filename, recursive=recursive)
+    loaded, sources = load(session, filename, recursive=recursive)
+    pruning = asked(filename, loaded, sources, recursive=recursive, prune=prune, prune_max=prune_max)
     manifests = judge(loaded)
     with look(session.settings) as host:
-        guard(host.ledger, manifests)
-        host.store.refuse_other_owners((item.key for item in manifests), source)
-        previews = [preview for preview in host.previews(manifests) if preview.differs]
+        found, rest = foresee(host, manifests, sources, pruning, take_over=False)
+    previews = [preview for preview in found if preview.differs]
+    for item in rest:
+        if item.why:
+            output.remark(str(item))
     if form == "jsonpatch":
         output.line(json.dumps(_patches(previews), indent=2, sort_keys=True))
     else:
@@ -62,8 +70,9 @@ def command(session: Session, filename: tuple[str, ...], recursive: bool, form: 
 
 def lines(preview: Preview) -> Iterator[str]:
     """What would become of one object, as `diff` prints it."""
-    sign = {"create": "+", "change": "~", "none": "~"}[preview.verb]
-    yield f"{sign} {preview.key}"
+    left = {"prune": "pruned", "retain": "retained"}.get(preview.verb)
+    sign = "+" if preview.verb == "create" else "~"
+    yield f"{preview.key} {left}" if left else f"{sign} {preview.key}"
     for change in preview.changes:
         yield f"    {_change(change)}"
     for step in preview.steps:
@@ -102,7 +111,9 @@ def _patches(previews: list[Preview]) -> list[dict[str, Any]]:
         {
             "object": str(preview.key),
             "namespace": preview.key.namespace,
-            "patch": jsonpatch.make_patch(_masked(preview.old), _masked(preview.new)).patch,
+            "patch": [{"op": "remove", "path": ""}]
+            if preview.verb == "prune"
+            else jsonpatch.make_patch(_masked(preview.old), _masked(preview.new)).patch,
         }
         for preview in previews
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from vmctl.engine import once
 from vmctl.errors import ChangeRefused, ManifestError, Problem
 from vmctl.resources import registry
 
@@ -13,19 +14,24 @@ if TYPE_CHECKING:
 
     from vmctl.engine.ledger import Ledger
     from vmctl.manifests.documents import Loaded, Manifest
+    from vmctl.manifests.sources import Source
     from vmctl.resources.keys import Key
     from vmctl.state.store import Store
 
-Done = Literal["created", "configured", "unchanged"]
+Done = Literal["created", "configured", "unchanged", "not executed"]
 READ_ONLY = frozenset({"VirtualMachineIPAddressLease", "Event"})
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of one manifest in the store."""
+    """What became of one manifest in the store, with the reason where that is not plain."""
 
     key: Key
     done: Done
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.done}" + (f": {self.why}" if self.why else "")
 
 
 def judge(loaded: Loaded, *, keep_going: bool = False) -> tuple[Manifest, ...]:
@@ -95,36 +101,80 @@ def store_all(
     ledger: Ledger,
     manifests: Sequence[Manifest],
     *,
-    source: str = "",
-    directory: str = "",
+    sources: Iterable[Source] = (),
     take_over: bool = False,
 ) -> list[Applied]:
-    """Write the manifests in one transaction, in the order of their dependencies; `directory` is what users call the
-    source. Raises ChangeRefused on a conflict of owners.
+    """Write the manifests in one transaction, in the order of their dependencies, each for the source it was found in.
+
+    What is carried out once is not made again. Raises ChangeRefused on a conflict of owners.
     """
-    if not changed(ledger, manifests) and _owned(store, manifests, source):
-        return [Applied(item.key, "unchanged") for item in _in_order(manifests)]
+    sources = tuple(sources)
+    found = once.sort_out(store, ledger, manifests, sources)
+    rest = not_again(found)
+    if not changed(ledger, found.meant) and not found.news and _in_place(store, found.meant, sources):
+        return [*(Applied(item.key, "unchanged") for item in _in_order(found.meant)), *rest]
     from vmctl.planning.graph import order
 
-    by_key = {item.key: item for item in manifests}
-    applied: list[Applied] = []
+    by_key = {item.key: item for item in found.meant}
     with store.batch():
-        if source:
-            store.record_source(source, directory)
-        for key in order({item.key: item.document for item in manifests}):
-            manifest = by_key[key]
-            _, done = store.apply(
-                key, manifest.document, source=source, file=manifest.file, line=manifest.line, take_over=take_over
-            )
-            applied.append(Applied(key, done))
+        owners = _record(store, sources, found)
+        applied = [
+            _store(store, by_key[key], owners.get(by_key[key].directory, ""), take_over=take_over)
+            for key in order({item.key: item.document for item in found.meant})
+        ]
     ledger.refresh()
-    return applied
+    return [*applied, *rest]
+
+
+def not_again(found: once.Sorted) -> list[Applied]:
+    """What is told of the manifests that are not stored."""
+    return [
+        *(Applied(item.key, "unchanged") for item in found.over),
+        *(Applied(item.key, "not executed", once.doubt(item)) for item in found.doubtful),
+    ]
+
+
+def refuse_other_owners(store: Store, manifests: Sequence[Manifest], sources: Iterable[Source]) -> None:
+    """Raise the ChangeRefused that `store_all` would raise; a look that writes nothing."""
+    for source in sources:
+        found = (item.key for item in manifests if item.directory == source.directory)
+        store.refuse_other_owners(found, *source.identities)
+
+
+def _record(store: Store, sources: Iterable[Source], found: once.Sorted) -> dict[str, str]:
+    """Note the sources and what they ask for once; the lasting ids by directory."""
+    owners: dict[str, str] = {}
+    for source in sources:
+        if source.by_path != source.identity:
+            store.rename_source(source.by_path, source.identity)
+        store.record_source(source.identity, source.directory, source.commit)
+        owners[source.directory] = source.identity
+    for identity, key, digest in found.news:
+        store.remember(identity, key, digest)
+    return owners
+
+
+def _store(store: Store, manifest: Manifest, source: str, *, take_over: bool) -> Applied:
+    _, done = store.apply(
+        manifest.key,
+        manifest.document,
+        source=source,
+        file=manifest.path,
+        line=manifest.line if manifest.path else 0,
+        take_over=take_over,
+    )
+    return Applied(manifest.key, done)
 
 
 def _in_order(manifests: Sequence[Manifest]) -> list[Manifest]:
     return sorted(manifests, key=lambda item: registry.BY_NAME[item.key.kind].priority)
 
 
-def _owned(store: Store, manifests: Sequence[Manifest], source: str) -> bool:
-    owned = store.owned(source) if source else set()
-    return not source or all(item.key in owned for item in manifests)
+def _in_place(store: Store, manifests: Sequence[Manifest], sources: Sequence[Source]) -> bool:
+    """Whether each source is known as it is now, and owns what was found in it where it was found."""
+    known = {(row.id, row.directory, row.revision) for row in store.sources()} if sources else set()
+    owned = {source.directory: store.owned(source.identity) for source in sources}
+    return all((one.identity, one.directory, one.commit) in known for one in sources) and all(
+        item.directory not in owned or owned[item.directory].get(item.key) == (item.path, item.line)
+        for item in manifests
+    )

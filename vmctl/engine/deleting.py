@@ -40,7 +40,7 @@ def delete(store: Store, ledger: Ledger, keys: Iterable[Key], *, by_name: bool, 
     Raises ChangeRefused for what is always there; nothing is marked then.
     """
     keys = list(keys)
-    refused = [key.short for key in keys if key.kind == "Node" or (key.kind, key.name) in BUILT_IN]
+    refused = [key.short for key in keys if always_there(key)]
     if refused:
         raise ChangeRefused(
             f"{', '.join(refused)} cannot be deleted: it is always there", remedy="leave it out; nothing was changed"
@@ -53,21 +53,38 @@ def _delete(store: Store, ledger: Ledger, key: Key, *, by_name: bool, force: boo
     if item is None:
         return Deletion(key, "absent")
     if not by_name and retains(item):
-        store.adopt(key, "", "", 0)
-        store.record_event(
-            key,
-            "Normal",
-            "Retained",
-            "its manifest is gone; the data is kept until it is deleted by name",
-            uid=item.uid,
-        )
-        return Deletion(key, "retained")
+        return _retain(store, item)
     if force:
         metadata = {**item.metadata, "annotations": {**item.annotations, FORCE: "true"}}
         stored, _ = store.replace(key, {**item.document, "metadata": metadata})
         ledger.learn(stored)
     ledger.mark_deleted(key)
     return Deletion(key, "deleted", _kept(store, ledger, item))
+
+
+def let_go(store: Store, ledger: Ledger, keys: Iterable[Key], directory: str) -> list[Deletion]:
+    """Mark deleted what a directory declares no more; what holds data, or is always there, is kept without an owner."""
+    done: list[Deletion] = []
+    with store.batch():
+        for item in filter(None, map(ledger.get, keys)):
+            if always_there(item.key):
+                store.adopt(item.key, "", "", 0)
+                done.append(Deletion(item.key, "retained"))
+            elif retains(item):
+                done.append(_retain(store, item))
+            else:
+                store.record_event(item.key, "Normal", "Pruned", f"its manifest has left {directory}", uid=item.uid)
+                ledger.mark_deleted(item.key)
+                done.append(Deletion(item.key, "deleted"))
+    return done
+
+
+def _retain(store: Store, item: Object) -> Deletion:
+    """Leave an object without an owner, to be deleted by name or adopted again."""
+    store.adopt(item.key, "", "", 0)
+    why = "its manifest is gone; the data is kept until it is deleted by name"
+    store.record_event(item.key, "Normal", "Retained", why, uid=item.uid)
+    return Deletion(item.key, "retained")
 
 
 def _kept(store: Store, ledger: Ledger, item: Object) -> tuple[str, ...]:
@@ -77,6 +94,11 @@ def _kept(store: Store, ledger: Ledger, item: Object) -> tuple[str, ...]:
     kept = [row for row in rows if storage_classes.keeps_data(objects, row.storage_class)]
     directories = storage_classes.directories(objects)
     return tuple(f"{directories[row.storage_class]}/{row.id}.qcow2" for row in kept)
+
+
+def always_there(key: Key) -> bool:
+    """Whether an object exists without being declared."""
+    return key.kind == "Node" or (key.kind, key.name) in BUILT_IN
 
 
 def retains(item: Object) -> bool:

@@ -1,0 +1,171 @@
+"""What is carried out once: an operation whose document stays in its directory when its object has gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vmctl.engine import applying, once, pruning
+from vmctl.manifests import loading
+from vmctl.manifests.sources import source_of
+from vmctl.resources import registry
+from vmctl.resources.keys import Key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.engine.lab import Lab
+    from vmctl.engine.applying import Applied
+
+OPERATION = Key("VirtualMachineOperation", "default", "restart-web")
+NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: east}\n"
+
+
+def operation(type_: str = "Restart", label: str = "a") -> str:
+    return f"""
+apiVersion: virtualization.deckhouse.io/v1alpha2
+kind: VirtualMachineOperation
+metadata: {{name: restart-web, labels: {{ticket: {label}}}}}
+spec: {{type: {type_}, virtualMachineName: web}}
+"""
+
+
+@pytest.fixture
+def home(lab: Lab) -> Path:
+    """A directory that this store has applied before."""
+    path = lab.directory / "home"
+    path.mkdir()
+    (path / "east.yaml").write_text(NAMESPACE)
+    apply(lab, path)
+    return path
+
+
+def apply(lab: Lab, path: Path) -> Applied | None:
+    """Store what a directory or a file declares, and forget what left it; what is said of the operation."""
+    loaded = loading.load([str(path)])
+    assert not loaded.problems
+    sources = tuple(map(source_of, loaded.directories))
+    with lab.session() as session:
+        applied = applying.store_all(session.store, session.ledger, loaded.manifests, sources=sources)
+        for source in sources:
+            pruning.forget(session.store, pruning.scan(loaded, source, below=False))
+    return next((item for item in applied if item.key == OPERATION), None)
+
+
+def collect(lab: Lab) -> None:
+    """The finished operation is collected."""
+    with lab.session() as session:
+        stored = session.store.get(OPERATION)
+        assert stored is not None
+        session.store.remove(stored.uid)
+
+
+def exists(lab: Lab) -> bool:
+    with lab.session() as session:
+        return session.store.get(OPERATION) is not None
+
+
+def test_it_is_not_made_again_when_its_object_has_gone(lab: Lab, home: Path) -> None:
+    (home / "op.yaml").write_text(operation())
+    assert apply(lab, home) == applying.Applied(OPERATION, "created")
+    assert apply(lab, home) == applying.Applied(OPERATION, "unchanged")
+    collect(lab)
+    for _ in range(2):
+        assert apply(lab, home) == applying.Applied(OPERATION, "unchanged")
+    (home / "op.yaml").write_text(operation(label="b"))  # labels are no other order
+    assert apply(lab, home) == applying.Applied(OPERATION, "unchanged")
+    assert not exists(lab)
+
+
+def test_another_spec_under_the_same_name_is_another_operation(lab: Lab, home: Path) -> None:
+    (home / "op.yaml").write_text(operation())
+    apply(lab, home)
+    collect(lab)
+    (home / "op.yaml").write_text(operation("Stop"))
+    assert apply(lab, home) == applying.Applied(OPERATION, "created")
+    collect(lab)
+    assert apply(lab, home) == applying.Applied(OPERATION, "unchanged")
+
+
+def test_a_store_without_history_carries_nothing_out_and_says_how(lab: Lab) -> None:
+    path = lab.directory / "home"
+    path.mkdir()
+    (path / "op.yaml").write_text(operation())
+    said = apply(lab, path)
+    assert said is not None
+    assert str(said) == (
+        "virtualmachineoperation.virtualization.deckhouse.io/restart-web not executed: this store has no history of"
+        f" {path}, so it may have been carried out before; create it with `vmctl create -f {path}/op.yaml` if it is"
+        " meant"
+    )
+    assert not exists(lab)
+    assert apply(lab, path) == applying.Applied(OPERATION, "unchanged")
+    assert not exists(lab)
+    (path / "op.yaml").write_text(operation("Stop"))
+    assert apply(lab, path) == applying.Applied(OPERATION, "created")
+
+
+def test_what_left_the_directory_is_forgotten_and_means_something_anew(lab: Lab, home: Path) -> None:
+    (home / "op.yaml").write_text(operation())
+    apply(lab, home)
+    collect(lab)
+    (home / "op.yaml").unlink()
+    apply(lab, home)
+    (home / "op.yaml").write_text(operation())
+    assert apply(lab, home) == applying.Applied(OPERATION, "created")
+
+
+def test_an_incomplete_look_forgets_nothing(lab: Lab, home: Path) -> None:
+    (home / "op.yaml").write_text(operation())
+    apply(lab, home)
+    (home / "op.yaml").write_text(operation().replace("Restart", "Rest"))
+    loaded = loading.load([str(home)])
+    look = pruning.scan(loaded, source_of(str(home)), below=False)
+    assert look.incomplete
+    assert OPERATION not in look.present
+    with lab.session() as session:
+        pruning.forget(session.store, look)
+        assert OPERATION in session.store.remembered(look.source.identity)
+
+
+def test_one_that_was_made_by_hand_is_remembered_once_its_directory_declares_it(lab: Lab, home: Path) -> None:
+    alone = lab.directory / "op.yaml"
+    alone.write_text(operation())
+    assert apply(lab, alone) == applying.Applied(OPERATION, "created")
+    (home / "op.yaml").write_text(operation())
+    assert apply(lab, home) == applying.Applied(OPERATION, "unchanged")
+    collect(lab)
+    assert apply(lab, home) == applying.Applied(OPERATION, "unchanged")
+
+
+def test_files_make_it_whenever_it_is_not_there(lab: Lab) -> None:
+    alone = lab.directory / "op.yaml"
+    alone.write_text(operation())
+    for _ in range(2):
+        assert apply(lab, alone) == applying.Applied(OPERATION, "created")
+        collect(lab)
+
+
+def test_a_look_says_the_same_and_writes_nothing(lab: Lab, home: Path) -> None:
+    (home / "op.yaml").write_text(operation())
+    loaded = loading.load([str(home)])
+    with lab.session() as session:
+        before = session.store.data_version()
+        found = once.sort_out(session.store, session.ledger, loaded.manifests, [source_of(str(home))])
+        assert session.store.data_version() == before
+    assert [item.key for item in found.meant if item.key == OPERATION] == [OPERATION]
+    apply(lab, home)
+    collect(lab)
+    with lab.session() as session:
+        found = once.sort_out(session.store, session.ledger, loaded.manifests, [source_of(str(home))])
+    assert [item.key for item in found.over] == [OPERATION]
+    assert [str(item) for item in applying.not_again(found)] == [f"{OPERATION} unchanged"]
+
+
+def test_the_kinds_that_are_carried_out_once_are_those_that_act_and_end() -> None:
+    assert {kind.name for kind in registry.KINDS if kind.once} == {
+        "VirtualMachineOperation",
+        "VirtualMachineRestore",
+        "VirtualMachineSnapshotOperation",
+    }

@@ -1,0 +1,200 @@
+"""Pruning: what a directory owns and declares no more goes, and what holds data is kept.
+
+That something is absent proves little: a file may be half written, a checkout half done, a directory not mounted. So
+only a complete look counts, a large loss has to be allowed by number, and who watches waits until the absence has
+lasted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vmctl.engine import deleting, once
+from vmctl.errors import ChangeRefused
+from vmctl.resources import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
+    from vmctl.engine.deleting import Deletion
+    from vmctl.engine.ledger import Ledger
+    from vmctl.manifests.documents import Loaded
+    from vmctl.manifests.sources import Source
+    from vmctl.planning.objects import Objects
+    from vmctl.resources.keys import Key
+    from vmctl.state.store import Store
+
+FEW = 2  # as many may always go
+SHARE = 3  # one of so many may go beyond that
+DELAY_S = 30.0  # how long a watched object has to be absent
+
+Most = int | Literal["all"] | None  # None: the usual limit
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One look at a source: what is declared there, or in what was read together with it.
+
+    `incomplete` is the sentence that says why what is absent may be there all the same; empty for a complete look.
+    `below` says that directories below were read too.
+    """
+
+    source: Source
+    present: frozenset[Key]
+    incomplete: str = ""
+    below: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What has left a source: what goes, and what is kept for its data. `owned` is how much the source had."""
+
+    directory: str
+    pruned: tuple[Key, ...]
+    retained: tuple[Key, ...]
+    owned: int
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        return (*self.pruned, *self.retained)
+
+
+def scan(loaded: Loaded, source: Source, *, below: bool) -> Scan:
+    """What a loaded directory proves. An object that moved to another directory that was read with it is no loss."""
+    declared = [item.key for item in loaded.manifests if item.directory == source.directory]
+    incomplete = ""
+    if loaded.problems:
+        incomplete = f"not all of it can be read: {loaded.problems[0]}"
+    elif source.in_motion:
+        incomplete = source.in_motion
+    elif not declared:
+        incomplete = "nothing is declared there"
+    return Scan(source, frozenset(item.key for item in loaded.manifests), incomplete, below)
+
+
+def leaving(store: Store, objects: Objects, look: Scan) -> Leaving:
+    """What a source owns and declares no more, machines before what they use; nothing after a look that is not
+    complete.
+    """
+    inventory = [item for one in look.source.identities for item in store.inventory(one)]
+    inventory.sort(key=lambda item: registry.BY_NAME[item.key.kind].priority, reverse=True)
+    gone = [
+        item
+        for item in inventory
+        if not look.incomplete
+        and item.key not in look.present
+        and item.deleted is None
+        and not _unread(look, item.file)
+    ]
+    found = [(item.key, objects.get(item.key)) for item in gone]
+    kept = {key for key, item in found if item is not None and (deleting.retains(item) or deleting.always_there(key))}
+    return Leaving(
+        look.source.directory,
+        tuple(key for key, _ in found if key not in kept),
+        tuple(key for key, _ in found if key in kept),
+        len(inventory),
+    )
+
+
+def _unread(look: Scan, file: str) -> bool:
+    """Whether a file is there that the look passed over: one below, where only the directory itself was read."""
+    path = Path(file)
+    return not look.below and str(path.parent) != look.source.directory and path.exists()
+
+
+def refuse_incomplete(looks: Iterable[Scan]) -> None:
+    """Raise ChangeRefused when a look does not prove what has left its source."""
+    for look in looks:
+        if look.incomplete:
+            raise ChangeRefused(
+                f"nothing is pruned from {look.source.directory}, and nothing was changed: {look.incomplete}",
+                remedy="put that right, or apply without --prune",
+            )
+
+
+def refuse_excess(found: Iterable[Leaving], most: Most = None) -> None:
+    """Raise ChangeRefused, naming what would go, when more leaves a source than the limit allows."""
+    for each in found:
+        count = len(each.keys)
+        allowed = max(FEW, each.owned // SHARE) if most is None else each.owned if most == "all" else most
+        if count > allowed:
+            names = [
+                *(key.short for key in each.pruned),
+                *(f"{key.short} (kept)" for key in each.retained),
+            ]
+            raise ChangeRefused(
+                f"{count} of the {each.owned} objects of {each.directory} would go, nothing was changed:\n  "
+                + "\n  ".join(names),
+                remedy=f"if they are meant to go, allow it with --prune-max {count}; else see where their files are",
+            )
+
+
+def left_behind(store: Store, objects: Objects, look: Scan) -> list[Key]:
+    """What a source owns although it is declared no more; empty after a look that is not complete."""
+    if look.incomplete:
+        return []
+    owned = {key: place for one in look.source.identities for key, place in store.owned(one).items()}
+    absent = [key for key, (file, _) in owned.items() if key not in look.present and not _unread(look, file)]
+    return [key for key in absent if (item := objects.get(key)) is not None and not item.terminating]
+
+
+def prune(store: Store, ledger: Ledger, found: Leaving, due: Container[Key] | None = None) -> list[Deletion]:
+    """Mark what has left a source as deleted, and detach what is kept; passes take it apart. `due` narrows it down."""
+    keys = [key for key in found.keys if due is None or key in due]
+    return deleting.let_go(store, ledger, keys, found.directory) if keys else []
+
+
+def forget(store: Store, look: Scan, due: Container[Key] | None = None) -> None:
+    """Forget what was carried out once and has left the source; nothing after a look that is not complete.
+
+    `due` narrows it down.
+    """
+    if look.incomplete:
+        return
+    for identity in look.source.identities:
+        gone = once.gone(store.remembered(identity), look.present)
+        gone = [key for key in gone if due is None or key in due]
+        if gone:
+            store.forget(identity, gone)
+
+
+@dataclass(slots=True)
+class Absences:
+    """Since when what a watched source owns has been absent: a memory of looks, one source each.
+
+    A look that is not complete proves nothing, so everything counts anew after it. What is due is due by a look, not
+    by a timer: an object that comes back between two looks is seen first.
+    """
+
+    delay_s: float = DELAY_S
+    _since: float | None = None  # the first complete look of an unbroken row
+    _looked: float = 0.0
+    _present: frozenset[Key] = frozenset()
+    _left: dict[Key, float] = field(default_factory=dict["Key", float])  # who was there later than `_since`
+
+    def saw(self, look: Scan, now: float) -> None:
+        """Take in a look that was begun at `now`, in seconds that only go forward."""
+        if look.incomplete:
+            self._since, self._present, self._left = None, frozenset(), {}
+            return
+        if self._since is None:
+            self._since = now
+        self._left = {key: at for key, at in self._left.items() if key not in look.present}
+        self._left |= dict.fromkeys(self._present - look.present, now)
+        self._present, self._looked = look.present, now
+
+    def due(self, keys: Iterable[Key], now: float) -> frozenset[Key]:
+        """Those of the keys that have been absent from complete looks for the whole delay; none after a broken look."""
+        if self._since is None:
+            return frozenset()
+        until = min(self._looked, now) - self.delay_s
+        return frozenset(key for key in keys if key not in self._present and self._left.get(key, self._since) <= until)
+
+    def next_look(self, keys: Iterable[Key]) -> float | None:
+        """When another look can make one of the keys due; None while none of them is absent."""
+        if self._since is None:
+            return None
+        since = [self._left.get(key, self._since) for key in keys if key not in self._present]
+        return min(since) + self.delay_s if since else None
