@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,40 +23,6 @@ def as_json(value: object) -> str:
 
 def as_yaml(value: object) -> str:
     """YAML 1.2 with sorted keys; texts that span lines stand as blocks."""
-    from io import StringIO
+    from vmctl.manifests.rendering import as_yaml as rendered
 
-    stream = StringIO()
-    _writer().dump(value, stream)
-    return stream.getvalue()
-
-
-def _writer() -> Any:  # ruamel's classes carry no usable types
-    from ruamel.yaml import YAML
-    from ruamel.yaml.representer import SafeRepresenter
-    from ruamel.yaml.resolver import VersionedResolver
-
-    class Representer(SafeRepresenter):
-        """Blocks for what spans lines, double quotes for what would read back as something else."""
-
-        def represent_str(self, data: str) -> Any:
-            return self.represent_scalar("tag:yaml.org,2002:str", data, style=_style(data))
-
-    def _style(text: str) -> str | None:
-        if "\n" in text and "\r" not in text and not any(line.endswith((" ", "\t")) for line in text.split("\n")):
-            return "|" if text.strip() and not text[0].isspace() else '"'
-        return '"' if _reads_as_something_else(text) else None
-
-    Representer.add_representer(str, Representer.represent_str)
-    resolver = VersionedResolver(version=(1, 1))  # the strictest reading: what any YAML parser might take for no text
-
-    def _reads_as_something_else(text: str) -> bool:
-        tags = [tag for tag, pattern in resolver.versioned_resolver.get(text[:1], ()) if pattern.match(text)]
-        return not text or bool(tags)
-
-    writer: Any = YAML(typ="safe", pure=True)
-    writer.Representer = Representer
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = True
-    writer.allow_unicode = True
-    writer.width = 4096  # long texts stay on their line: people search for them
-    return writer
+    return rendered(value, sort=True)

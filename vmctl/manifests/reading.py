@@ -81,6 +81,12 @@ def read(data: bytes, *, is_json: bool, namespace: str) -> Reading:
     return reading
 
 
+def values(text: str, *, is_json: bool) -> tuple[list[Any], bool] | None:
+    """What each document of a text says, before anything judges it, and whether the text is JSON; None for flaws."""
+    found, flawed, as_json = _parse(text, is_json=is_json) if not flaws(text) else ([], [Flaw(1, 1, "")], False)
+    return None if flawed else ([each.value for each in found], as_json)
+
+
 def place(data: bytes, *, is_json: bool, line: int, path: Path) -> tuple[int, int, str]:
     """Line, column and text of a field of the object that begins in `line`; of the object where the field is not."""
     text = decode(data)

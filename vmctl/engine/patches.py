@@ -1,0 +1,58 @@
+"""A change that a file would take, for whoever may write it: a unified diff, or a JSON patch where that cannot be."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vmctl.errors import ChangeRefused
+from vmctl.manifests import writing
+from vmctl.manifests.carrying import carried
+from vmctl.manifests.reading import SECRET
+from vmctl.resources.secrecy import masked
+
+if TYPE_CHECKING:
+    from vmctl.engine.origins import Origin
+    from vmctl.manifests.holding import Held
+    from vmctl.state.stored import Document
+
+NO_NEWLINE = "\n\\ No newline at end of file\n"
+
+
+def for_file(found: Origin, document: Document) -> str:
+    """The change of the object's file that makes it say `document`; secrets are not in it."""
+    held, before = found.held, found.stored.document
+    if held is not None and _open(before) and _open(document) and not SECRET.search(held.text):
+        try:
+            text = writing.rewritten(held, carried(held.raw, before, document))
+        except ChangeRefused:
+            pass
+        else:
+            return unified(held, text, found.directory)
+    return json_patch(before, document)
+
+
+def unified(held: Held, text: str, directory: str) -> str:
+    """A diff for `patch -p1` or `git apply` in the object's directory, that of the file where no directory owns it."""
+    real = os.path.realpath(held.file)
+    inside = directory if directory and Path(real).is_relative_to(directory) else str(Path(real).parent)
+    name = os.path.relpath(real, inside)
+    before, after = (StringIO(each, newline="").readlines() for each in (held.text, text))
+    lines = difflib.unified_diff(before, after, fromfile=f"a/{name}", tofile=f"b/{name}")
+    return "".join(line if line.endswith("\n") else line + NO_NEWLINE for line in lines)
+
+
+def json_patch(before: Document, after: Document) -> str:
+    """RFC 6902, one operation a line, values of secrets hidden."""
+    import jsonpatch
+
+    operations: list[dict[str, Any]] = jsonpatch.make_patch(masked(before), masked(after)).patch
+    return "[\n" + ",\n".join(f"  {json.dumps(each, ensure_ascii=False)}" for each in operations) + "\n]\n"
+
+
+def _open(document: Document) -> bool:
+    return masked(document) == document
