@@ -219,6 +219,8 @@ class MemoryDriver:
                 machine = Machine(hardware.uid, hardware.domain, self.installation)
                 self.world.machines[hardware.uid] = machine
             machine.defined = _named(hardware, machine.defined)
+            if machine.running is None:  # a machine that somebody renamed keeps that name while it runs
+                machine.domain = hardware.domain
         self.world.changed(hardware.uid)
 
     def start(self, uid: str) -> None:

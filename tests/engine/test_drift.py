@@ -1,0 +1,156 @@
+"""Changes behind our back: told from our own work and from edits, corrected or only reported as the annotation says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.engine.manifests import blank
+from tests.engine.manifests import machine as declared
+from tests.engine.test_live_changes import AGENT, said, waiting
+from vmctl.planning.conditions import find
+
+if TYPE_CHECKING:
+    from tests.engine.lab import Lab
+    from tests.memory_driver import Machine
+
+
+def web(*, mode: str = "Enforce", cores: int = 1, extra: str = "") -> str:
+    annotated = declared("web", "root", "data", cores=cores, extra=extra).replace(
+        "metadata: {name: web}", f"metadata: {{name: web, annotations: {{vmctl.dev/reconcile: {mode}}}}}"
+    )
+    return blank("root") + blank("data") + annotated
+
+
+def up(lab: Lab, text: str) -> Machine:
+    lab.apply(text)
+    found = lab.world.machines[lab.uid("web")]
+    lab.world.boot_finished(found.uid, AGENT)
+    lab.resume()
+    return found
+
+
+def told(lab: Lab) -> str:
+    item = lab.get("VirtualMachine", "web")
+    assert item is not None
+    known = find(item.status, "Drifted")
+    return known["message"] if known is not None else ""
+
+
+def detach(found: Machine) -> None:
+    assert found.running is not None
+    found.running = replace(found.running, disks=found.running.disks[:1])
+
+
+def edit(found: Machine, cores: int = 4) -> None:
+    """`virsh edit`."""
+    assert found.defined is not None
+    found.defined = replace(found.defined, cpu=found.defined.cpu.with_cores(cores))
+
+
+def test_a_detached_disk_is_put_back_although_edits_would_wait(lab: Lab) -> None:
+    found = up(lab, web())
+    detach(found)
+    lab.resume()
+    assert found.running is not None
+    assert [disk.alias for disk in found.running.disks] == ["ua-spec-vd-root", "ua-spec-vd-data"]
+    assert [text for text in said(lab, "DriftDetected") if "VirtualDisk data" in text]
+    assert told(lab) == ""
+    assert waiting(lab) == []
+
+
+def test_an_edited_definition_is_written_anew(lab: Lab) -> None:
+    found = up(lab, web())
+    edit(found)
+    lab.resume()
+    assert found.defined is not None
+    assert found.defined.cpu.cores == 1
+    assert [text for text in said(lab, "DriftDetected") if "definition: cpu.cores 1 → 4" in text]
+    assert told(lab) == ""
+
+
+def test_what_is_only_to_be_reported_stays_and_is_told_once(lab: Lab) -> None:
+    found = up(lab, web(mode="DetectOnly"))
+    edit(found)
+    detach(found)
+    for _ in range(3):
+        lab.resume()
+    assert found.defined is not None
+    assert found.running is not None
+    assert found.defined.cpu.cores == 4
+    assert len(found.running.disks) == 1
+    assert "cpu.cores 1 → 4" in told(lab)
+    assert "VirtualDisk data" in told(lab)
+    assert len(said(lab, "DriftDetected")) == 1
+
+
+def test_an_edit_of_the_manifest_counts_where_drift_is_only_reported(lab: Lab) -> None:
+    found = up(lab, web(mode="DetectOnly"))
+    lab.apply(web(mode="DetectOnly", cores=2))
+    assert found.defined is not None
+    assert found.defined.cpu.cores == 2
+    assert told(lab) == ""
+    assert len(waiting(lab)) == 1
+
+
+def test_a_paused_machine_is_left_alone_and_goes_on_later(lab: Lab) -> None:
+    found = up(lab, web())
+    lab.apply(web(mode="Paused", cores=2))
+    edit(found)
+    detach(found)
+    lab.resume()
+    assert found.defined is not None
+    assert found.running is not None
+    assert (found.defined.cpu.cores, len(found.running.disks)) == (4, 1)
+    lab.apply(web(mode="Enforce", cores=2))
+    assert (found.defined.cpu.cores, len(found.running.disks)) == (2, 2)
+
+
+def test_a_machine_that_is_created_paused_is_not_started(lab: Lab) -> None:
+    lab.apply(web(mode="Paused"))
+    assert lab.world.machines == {}
+
+
+@pytest.mark.parametrize(("mode", "back"), [("Enforce", True), ("DetectOnly", False)])
+def test_a_machine_that_somebody_destroyed(lab: Lab, mode: str, back: bool) -> None:
+    found = up(lab, web(mode=mode))
+    with lab.session() as session:
+        session.driver.destroy(found.uid)
+    lab.resume()
+    assert (found.running is not None) == back
+    assert ("destroyed" in told(lab)) != back
+
+
+def test_a_definition_that_somebody_removed_while_the_machine_runs_comes_back(lab: Lab) -> None:
+    found = up(lab, web())
+    found.defined = None
+    lab.resume()
+    assert found.defined is not None
+    assert found.running is not None
+
+
+def test_a_removed_machine_comes_back(lab: Lab) -> None:
+    found = up(lab, web())
+    del lab.world.machines[found.uid]
+    lab.resume()
+    assert lab.world.machines[found.uid].running is not None
+
+
+def test_a_machine_that_is_off_gets_its_name_back(lab: Lab) -> None:
+    found = up(lab, web(extra="runPolicy: AlwaysOff"))
+    assert found.running is None
+    assert found.defined is not None
+    found.domain = "other"
+    found.defined = replace(found.defined, domain="other")
+    lab.resume()
+    assert lab.world.machines[found.uid].domain == "web"
+
+
+def test_our_own_work_is_never_drift(lab: Lab) -> None:
+    up(lab, web())
+    for cores in (2, 1, 4):
+        lab.apply(web(cores=cores))
+        lab.resume()
+    assert said(lab, "DriftDetected") == []

@@ -1,0 +1,108 @@
+"""A guest reboots by itself: with changes waiting that is a cold start, else it is the guest's own business."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.engine.manifests import blank, machine
+from tests.engine.test_live_changes import AGENT, running, said, waiting, web
+from tests.memory_driver import Died, Faulty, MemoryDriver
+from vmctl.engine.rebooting import IN_FIRMWARE_S, Reboots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.engine.lab import Lab
+    from tests.memory_driver import Machine
+
+
+@contextmanager
+def listening(lab: Lab) -> Iterator[Reboots]:
+    with lab.session() as session:
+        yield Reboots(session.store, session.ledger, session.driver, session.clock)
+
+
+def reboot(lab: Lab, found: Machine, late_s: float = 0.0) -> bool:
+    """The guest reboots, and the engine hears of it."""
+    lab.world.reboot_inside(found.uid)
+    with listening(lab) as reboots:
+        heard_at = lab.clock.elapsed()
+        lab.clock.sleep(late_s)
+        switched_off = reboots.answer(found.uid, heard_at)
+    lab.resume()
+    return switched_off
+
+
+def test_with_changes_waiting_it_is_a_cold_start(lab: Lab) -> None:
+    found = running(lab, web())
+    lab.apply(web(cores=2))
+    assert found.running is not None
+    before = found.running.nonce
+    assert reboot(lab, found)
+    assert found.running is not None
+    assert (found.running.cpu.cores, found.running.nonce != before) == (2, True)
+    assert waiting(lab) == []
+    assert any("its guest rebooted" in text for text in said(lab, "Restarted"))
+
+
+def test_with_nothing_waiting_the_guest_is_left_alone(lab: Lab) -> None:
+    found = running(lab, web())
+    before = found.running
+    assert not reboot(lab, found)
+    assert found.running is before
+
+
+def test_heard_too_late_the_guest_is_left_alone_and_the_change_waits_on(lab: Lab) -> None:
+    found = running(lab, web())
+    lab.apply(web(cores=2))
+    before = found.running
+    assert not reboot(lab, found, late_s=IN_FIRMWARE_S)
+    assert found.running is before
+    assert len(waiting(lab)) == 1
+
+
+def test_a_guest_whose_agent_is_up_is_in_its_system_not_in_its_firmware(lab: Lab) -> None:
+    found = running(lab, web())
+    lab.apply(web(cores=2))
+    with listening(lab) as reboots:
+        lab.world.boot_finished(found.uid, AGENT)
+        assert not reboots.answer(found.uid, lab.clock.elapsed())
+    assert found.running is not None
+
+
+def test_a_reboot_never_leaves_a_machine_off_for_want_of_something(lab: Lab) -> None:
+    found = running(lab, web())
+    lab.apply(blank("root") + machine("web", "root", "missing", cores=2))
+    before = found.running
+    assert not reboot(lab, found)
+    assert found.running is before
+
+
+@pytest.mark.parametrize("policy", ["AlwaysOn", "AlwaysOnUnlessStoppedManually", "Manual"])
+@pytest.mark.parametrize("after", [False, True], ids=["before the power is cut", "after it"])
+def test_killed_in_the_middle_it_comes_up_with_its_changes(lab: Lab, policy: str, after: bool) -> None:
+    start = web() if policy != "Manual" else web(extra="runPolicy: AlwaysOn")
+    found = running(lab, start)
+    lab.apply(web(cores=2, extra=f"runPolicy: {policy}"))
+    lab.world.reboot_inside(found.uid)
+    with lab.session() as session:
+        faulty: Any = Faulty(MemoryDriver(lab.world, session.store.installation), 1, after=after, die=True)
+        with pytest.raises(Died):
+            Reboots(session.store, session.ledger, faulty, session.clock).answer(found.uid, session.clock.elapsed())
+    lab.resume()
+    assert found.running is not None
+    assert found.running.cpu.cores == 2
+    assert waiting(lab) == []
+    with lab.session() as session:
+        assert session.store.unfinished() == []
+
+
+def test_a_lost_event_leaves_the_change_waiting(lab: Lab) -> None:
+    found = running(lab, web())
+    lab.apply(web(cores=2))
+    lab.world.reboot_inside(found.uid)
+    lab.resume()
+    assert len(waiting(lab)) == 1
