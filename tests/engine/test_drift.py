@@ -44,6 +44,10 @@ def detach(found: Machine) -> None:
     found.running = replace(found.running, disks=found.running.disks[:1])
 
 
+def undefine(found: Machine) -> None:
+    found.defined = None
+
+
 def edit(found: Machine, cores: int = 4) -> None:
     """`virsh edit`."""
     assert found.defined is not None
@@ -124,9 +128,9 @@ def test_a_machine_that_somebody_destroyed(lab: Lab, mode: str, back: bool) -> N
 
 
 def test_a_definition_that_somebody_removed_while_the_machine_runs_comes_back(lab: Lab) -> None:
-    found = up(lab, web())
-    found.defined = None
+    undefine(up(lab, web()))
     lab.resume()
+    found = lab.world.machines[lab.uid("web")]
     assert found.defined is not None
     assert found.running is not None
 

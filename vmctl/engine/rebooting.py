@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from vmctl.errors import VmctlError
 from vmctl.planning import drift, requests
@@ -42,12 +42,13 @@ class Reboots:
     _heard: queue.SimpleQueue[tuple[str, float]] = field(default_factory=queue.SimpleQueue)
     _thread: threading.Thread | None = None
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         """Begin to act on what is heard."""
         self._thread = threading.Thread(target=self._listen, name="reboots", daemon=True)
         self._thread.start()
+        return self
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """End what is under way and hear no more."""
         self._heard.put((ENDED, 0.0))
         if self._thread is not None:
