@@ -151,11 +151,12 @@ def qemu_subject(qemu_uri: str, images: Path) -> Iterator[Subject]:
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), str(size_bytes)], check=True)
         return path
 
+    impatient = Pace(elapsed=lambda: 20 * time.monotonic())
+    driver = LibvirtDriver(qemu_uri, INSTALLATION, pace=impatient)
+
     def reset(uid: str) -> None:
         driver._connection.get().lookupByUUIDString(uid).reset()
 
-    impatient = Pace(elapsed=lambda: 20 * time.monotonic())
-    driver = LibvirtDriver(qemu_uri, INSTALLATION, pace=impatient)
     other = LibvirtDriver(qemu_uri, "another", events=False)
     # In its firmware, no guest gives anything back.
     yield Subject(driver, other, make_disk, lambda _uid: None, reset)
@@ -171,3 +172,14 @@ def qemu_subject(qemu_uri: str, images: Path) -> Iterator[Subject]:
 def subject(request: pytest.FixtureRequest) -> Subject:
     found: Subject = request.getfixturevalue(f"{request.param}_subject")
     return found
+
+
+@pytest.fixture
+def driver(qemu_uri: str) -> Iterator[LibvirtDriver]:
+    """The driver on real QEMU; nothing is left of what it made."""
+    made = LibvirtDriver(qemu_uri, INSTALLATION)
+    yield made
+    for uid in made.listing():
+        made.destroy(uid)
+        made.undefine(uid)
+    made.close()

@@ -3,65 +3,36 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
-import subprocess
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import libvirt_qemu
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.e2e.guests import tiny_guest
-from tests.hypervisor.machines import INSTALLATION, MAC, disk, machine, machines
+from tests.hypervisor.machines import MAC, disk, machine, machines
+from tests.hypervisor.real_guests import blank, guest_disk, wait_for
 from vmctl.errors import Busy, Exists, NotFound, Rejected, Unsupported
 from vmctl.hypervisor import leases
-from vmctl.hypervisor.libvirt_driver import LibvirtDriver
 from vmctl.hypervisor.trees import node, parse, serialise
 from vmctl.planning.hardware import Cpu, Hardware, Nic
 from vmctl.planning.observed import NatNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.e2e.private_host import PrivateHost
+    from vmctl.hypervisor.libvirt_driver import LibvirtDriver
 
 pytestmark = pytest.mark.e2e
 
-T = TypeVar("T")
-PATIENCE_S = 120.0
 IDLE_S = 3.0
 LEGACY = {"machine": "pc", "usb": "piix3-uhci", "rng": False, "scsi": False, "spare_ports": 0}
 WINDOWS = {"tpm": True, "hyperv": True, "rng": False}
 MANY = tuple(f"ua-spec-vd-{index}" for index in range(17))
-
-
-@pytest.fixture
-def driver(qemu_uri: str) -> Iterator[LibvirtDriver]:
-    made = LibvirtDriver(qemu_uri, INSTALLATION)
-    yield made
-    for uid in made.listing():
-        made.destroy(uid)
-        made.undefine(uid)
-    made.close()
-
-
-def blank(directory: Path, name: str = "blank") -> Path:
-    path = directory / f"{name}.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "1M"], check=True)
-    return path
-
-
-def wait_for(what: Callable[[], T | None], about: str) -> T:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := what()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(about)
-        time.sleep(0.2)
-    return found
 
 
 @pytest.mark.parametrize(
@@ -468,13 +439,3 @@ def test_what_others_added_to_a_running_machine_stays(driver: LibvirtDriver, ima
     driver.destroy(wanted.uid)
     driver.start(wanted.uid)
     assert "foreign.qcow2" in domain.XMLDesc()
-
-
-def guest_disk(directory: Path) -> Path:
-    """An overlay on the tiny guest, both where QEMU can open them."""
-    base = directory / "guest.qcow2"
-    shutil.copy(tiny_guest().disk, base)
-    overlay = directory / "overlay.qcow2"
-    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base.name, overlay.name]
-    subprocess.run(command, check=True, cwd=directory)
-    return overlay
