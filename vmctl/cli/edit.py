@@ -172,11 +172,7 @@ def _judge(engine: Engine, sheet: Sheet, text: str) -> Revision | list[Problem]:
 
 
 def _commit(engine: Engine, revision: Revision) -> int:
-    from vmctl.engine import editing
-
-    for caution in revision.warnings:
-        output.problem(caution)
-    if not editing.commit(engine.ledger, engine.store, revision):
+    if not revising.commit(engine, revision):
         output.remark("Edit cancelled, no changes made.")
         return 0
     key = revision.key

@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from vmctl.cli.session import Session
+    from vmctl.engine.editing import Revision
     from vmctl.engine.session import Session as Engine
     from vmctl.state.store import Store
     from vmctl.state.stored import Stored
-
-Change = "Callable[[Stored], Mapping[str, Any]]"
 
 
 def named(
@@ -50,7 +49,7 @@ def revise_all(
     """
     from vmctl.engine import editing
 
-    def revise(key: Key) -> editing.Revision:
+    def revise(key: Key) -> Revision:
         found = editing.look_up(engine.store, key, asking.not_found(key))
         return editing.revise(engine.ledger, engine.store, found, change(found.stored))
 
@@ -61,10 +60,20 @@ def revise_all(
         done = []
         for key in keys:  # found again, as two of them may lie in one file
             revision = revise(key)
-            for caution in revision.warnings:
-                output.problem(caution)
-            done.append((key, editing.commit(engine.ledger, engine.store, revision)))
+            done.append((key, commit(engine, revision)))
     return done
+
+
+def commit(engine: Engine, revision: Revision) -> bool:
+    """Make one change and say whether there was one; tells of warnings, and which file was written."""
+    from vmctl.engine import editing
+
+    for caution in revision.warnings:
+        output.problem(caution)
+    changed = editing.commit(engine.ledger, engine.store, revision)
+    if revision.writes:
+        output.remark(f"{revision.origin.place} written")
+    return changed
 
 
 def settle(engine: Engine, keys: Sequence[Key]) -> None:

@@ -44,8 +44,13 @@ class Revision:
     @property
     def changes(self) -> bool:
         """Whether anything becomes different."""
+        return self.document != self.origin.stored.document or self.writes
+
+    @property
+    def writes(self) -> bool:
+        """Whether the text of a file becomes different."""
         held = self.origin.held
-        return self.document != self.origin.stored.document or bool(held and self.text and self.text != held.text)
+        return bool(held and self.text and self.text != held.text)
 
 
 def look_up(store: Store, key: Key, missing: str) -> Origin:
@@ -104,7 +109,7 @@ def commit(ledger: Ledger, store: Store, revision: Revision) -> bool:
                 remedy="look at it again, and repeat the change",
             )
         if found.held is not None and revision.text:
-            if revision.text != found.held.text:
+            if revision.writes:
                 writing.write(found.held, revision.text)
             _apply(store, revision, found.held)
         else:

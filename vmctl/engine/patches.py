@@ -13,13 +13,14 @@ from vmctl.errors import ChangeRefused
 from vmctl.manifests import writing
 from vmctl.manifests.carrying import carried
 from vmctl.manifests.reading import SECRET
-from vmctl.resources.secrecy import masked
+from vmctl.resources.secrecy import HIDDEN, masked
 
 if TYPE_CHECKING:
     from vmctl.engine.origins import Origin
     from vmctl.manifests.holding import Held
     from vmctl.state.stored import Document
 
+SECRETS = ("/data/", "/stringData/", "/spec/provisioning/userData/")
 NO_NEWLINE = "\n\\ No newline at end of file\n"
 
 
@@ -50,8 +51,15 @@ def json_patch(before: Document, after: Document) -> str:
     """RFC 6902, one operation a line, values of secrets hidden."""
     import jsonpatch
 
-    operations: list[dict[str, Any]] = jsonpatch.make_patch(masked(before), masked(after)).patch
+    operations = [_hidden(each) for each in jsonpatch.make_patch(before, after).patch]
     return "[\n" + ",\n".join(f"  {json.dumps(each, ensure_ascii=False)}" for each in operations) + "\n]\n"
+
+
+def _hidden(operation: dict[str, Any]) -> dict[str, Any]:
+    """An operation without its value, if that is or holds a secret."""
+    path = f"{operation['path']}/"
+    touched = any(path.startswith(secret) or secret.startswith(path) for secret in SECRETS)
+    return {**operation, "value": HIDDEN} if touched and "value" in operation else operation
 
 
 def _open(document: Document) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,8 +114,8 @@ def held(file: str, data: bytes, key: Key) -> Held | Problem | None:
     is_json = finding.Candidate(file, file).is_json
     read = reading.values(text, is_json=is_json)
     if read is None:
-        found = reading.read(data, is_json=is_json, namespace=NAMESPACE)
-        return Problem(file, *((each.line, each.column, each.what) for each in found.problems).__next__())
+        wrong = reading.read(data, is_json=is_json, namespace=NAMESPACE).problems[0]
+        return replace(wrong, file=file)
     from vmctl.manifests.judging import judge  # pydantic: only once there is something to judge
 
     values, as_json = read

@@ -151,7 +151,12 @@ class _Builder:
         return key
 
     def sequence(self, span: Span, begin: int) -> Event:
-        """Take the items up to the end, which is returned; a block's begin with a dash under the first one."""
+        """Take the items up to the end, which is returned; a block's begin with a dash under the first one.
+
+        `begin` is the first dash, or behind it where it stands no deeper than the key of the list.
+        """
+        if not span.flow and not self.text.startswith("-", begin):
+            begin -= 1
         column = begin - self.lines.begins[self.lines.line(begin) - 1]
         at = begin
         while not _ends(event := self.following()):
