@@ -23,6 +23,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Declaring": {
         "apply": "Make the host match the manifests.",
         "diff": "Show what apply would do, and what it would cost.",
+        "run": "Keep the host as directories of manifests say, for as long as it runs.",
         "validate": "Check manifests without touching anything.",
         "create": "Create objects, with generated names where asked.",
         "delete": "Delete objects, by file or by name.",

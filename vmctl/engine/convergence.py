@@ -31,6 +31,11 @@ def nothing_new() -> bool:
     return False
 
 
+def tick() -> float:
+    """How long a loop sleeps that others wait for."""
+    return TICK_S
+
+
 class Errand:
     """Names that somebody asked for, and all that their passes have moved since."""
 
@@ -49,7 +54,7 @@ class Convergence:
         self._later: list[tuple[float, Key]] = []
         self._due: dict[Key, float] = {}  # of several times in `_later`, the one that counts
         self._crash: BaseException | None = None
-        self._news = False
+        self._news = self._ended = False
         self._errands: list[Errand] = []
         self._thread = threading.local()  # .key: the object whose pass runs in it
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pass")
@@ -100,6 +105,13 @@ class Convergence:
         with self._wake:
             return len(self._dirty) + len(self._busy)
 
+    def forget_gone(self) -> None:
+        """Drop what is remembered of objects that are gone."""
+        with self._wake:
+            for key in [key for key, outcome in self.outcomes.items() if outcome.gone]:
+                del self.outcomes[key]
+                self._due.pop(key, None)
+
     def wake(self) -> None:
         """Let the loop take its next turn at once; for threads that have news."""
         with self._wake:
@@ -113,12 +125,12 @@ class Convergence:
         watched: Iterable[Key] = (),
         stay: bool = False,
         turn: Callable[[], bool] = nothing_new,
-        tick_s: float = TICK_S,
+        pause: Callable[[], float] = tick,
     ) -> None:
         """Run passes until nothing is left to do now; with `stay`, go on until `done()`.
 
-        `turn` is called at every turn of the loop, at least every `tick_s` seconds: it may add names, and says whether
-        there is a reason to go on.
+        `turn` is called at every turn of the loop: it may add names, and says whether there is a reason to go on. When
+        nothing happens the next one comes after `pause()` seconds.
 
         What failed is tried again meanwhile. Somebody who stays also looks again at what may have moved by itself, and
         at `watched` now and then: what changes in a guest tells nobody. Raises what a pass raises that is not a failure
@@ -126,7 +138,7 @@ class Convergence:
         """
         watched = list(watched)
         look_at = self._clock.elapsed() + WATCH_S
-        while True:
+        while not self._ended:
             self._news = False
             more = turn()
             with self._wake:
@@ -141,7 +153,12 @@ class Convergence:
                     self._dirty.update(dict.fromkeys(watched))
                     look_at = self._clock.elapsed() + WATCH_S
                 if not self._news:
-                    self._wake.wait(self._pause(tick_s))
+                    self._wake.wait(self._sleep_s(pause()))
+
+    def end(self) -> None:
+        """Let the loop return at its next turn, whatever is left to do."""
+        self._ended = True
+        self.wake()
 
     def drain(self, within_s: float | None = None) -> bool:
         """Wait for the passes in progress and start no more; false when they take longer than `within_s`."""
@@ -159,11 +176,11 @@ class Convergence:
             self._wake.wait(TICK_S)
         return True
 
-    def _pause(self, tick_s: float) -> float:
+    def _sleep_s(self, most_s: float) -> float:
         """How long nothing is due; seconds."""
         if not self._later:
-            return tick_s
-        return min(tick_s, max(self._later[0][0] - self._clock.now(), TICK_S))
+            return most_s
+        return min(most_s, max(self._later[0][0] - self._clock.now(), TICK_S))
 
     def _promote(self, *, stay: bool) -> None:
         now = self._clock.now()

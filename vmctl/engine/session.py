@@ -110,16 +110,16 @@ class Session:
         from vmctl.engine.convergence import Convergence  # what only a pass needs costs 0.2 s to import
         from vmctl.engine.serving import Service
 
-        passes = self._passes(seen)
+        passes = self.passes(seen)
         convergence = Convergence(passes.run, self.ledger, self.clock)
-        hopeless = lambda key: self._hopeless(key, convergence.outcomes)  # noqa: E731  # a predicate of two uses
+        hopeless = lambda key: self.hopeless(key, convergence.outcomes)  # noqa: E731  # a predicate of two uses
         service = Service(self.store, self.ledger, convergence, passes.failures, hopeless)
 
         def reached() -> bool:
             return end.come() or (until() if until is not None else self._reached(goal, hopeless))
 
         self.store.forget_answers()
-        convergence.add([*keys, *self._prepare()])
+        convergence.add([*keys, *self.prepare()])
         stay = bool(goal) or until is not None
         try:
             convergence.run(reached, watched=goal if goal or until is None else keys, stay=stay, turn=service.turn)
@@ -128,7 +128,7 @@ class Session:
             raise
         finally:
             convergence.drain()
-        self._tidy(passes, convergence.outcomes)
+        self.tidy(passes, convergence.outcomes)
         self._settle(convergence.outcomes)
         return self._result(convergence.outcomes, goal, late=end.late)
 
@@ -176,7 +176,7 @@ class Session:
         items = {key: self.ledger.get(key) for key in goal}
         return all(item is None or not goals.missing(item) or hopeless(key) for key, item in items.items())
 
-    def _hopeless(self, key: Key, outcomes: Mapping[Key, Outcome]) -> bool:
+    def hopeless(self, key: Key, outcomes: Mapping[Key, Outcome]) -> bool:
         """Whether an object has failed for good, or waits for one that has."""
         looked_at: set[Key] = set()
         waits_for = [key]
@@ -190,7 +190,8 @@ class Session:
             looked_at.add(one)
         return False
 
-    def _passes(self, seen: Seen) -> Passes:
+    def passes(self, seen: Seen) -> Passes:
+        """What passes are run with; `seen` is told of every status that is recorded."""
         from vmctl.engine.observing import Observer
         from vmctl.engine.passes import Passes
 
@@ -203,7 +204,7 @@ class Session:
 
         return Executor(self.store, self.driver, self.ledger, self.place, self.clock, lambda: self.cancelled)
 
-    def _prepare(self) -> list[Key]:
+    def prepare(self) -> list[Key]:
         """The host's own objects, before anything refers to them; those that are new or changed."""
         from vmctl.engine import built_in
 
@@ -212,7 +213,8 @@ class Session:
         built_in.ensure(self.store, host, self.place.state_dir)
         return self.ledger.refresh()
 
-    def _tidy(self, passes: Passes, outcomes: Mapping[Key, Outcome]) -> None:
+    def tidy(self, passes: Passes, outcomes: Mapping[Key, Outcome]) -> None:
+        """Clear up what nobody names any more after passes that ended so."""
         from vmctl.engine import tidying
 
         tidying.tidy(self.store, self.ledger)
@@ -281,10 +283,10 @@ def session(settings: Settings, *, clock: Clock | None = None, look: bool = True
             store.note(freshness.ENGINE, freshness.LAST_WORK, str(clock.now()))
 
 
-def taken(lock: EngineLock) -> bool:
-    """Try to take the engine's lock; whether it is ours."""
+def taken(lock: EngineLock, command: str = "") -> bool:
+    """Try to take the engine's lock, in the name of this command line unless another is given; whether it is ours."""
     try:
-        lock.acquire(" ".join(["vmctl", *sys.argv[1:]]))
+        lock.acquire(command or " ".join(["vmctl", *sys.argv[1:]]))
     except Locked:
         return False
     return True

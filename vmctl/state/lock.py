@@ -31,6 +31,12 @@ class Holder:
     pid: int
     command: str
 
+    @property
+    def stays(self) -> bool:
+        """Whether it is a daemon, which lets go only when it is told to end."""
+        words = self.command.split()
+        return words[:2] == ["vmctl", "run"] and "--once" not in words
+
     def __str__(self) -> str:
         return f"`{self.command}` (process {self.pid})" if self.pid else "another vmctl"
 

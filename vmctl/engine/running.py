@@ -1,0 +1,305 @@
+"""The engine kept alive: it watches directories and the host, and does at once what there is to do.
+
+Everything that happens only adds names to the queue, or asks for a look: files, libvirt's events, requests of other
+processes, the timer. Each of them may be lost; the timer alone would be enough.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vmctl.engine import freshness, logs, settled
+from vmctl.engine.convergence import Convergence
+from vmctl.engine.serving import Service
+from vmctl.engine.tally import Tally
+from vmctl.errors import HypervisorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vmctl.engine.gathering import Gathering
+    from vmctl.engine.passes import Outcome, Passes
+    from vmctl.engine.session import Session
+    from vmctl.engine.supervision import Supervisor
+    from vmctl.errors import Problem
+    from vmctl.planning.objects import Object
+    from vmctl.resources.keys import Key
+
+log = logging.getLogger(__name__)
+WATCHED = "watched"  # the note that lists the sources of a daemon
+RESYNC_S = 60.0
+QUIET_S = 2.0  # after so long without a change, what has come to rest is marked and cleared up
+AGAIN_S = 0.02  # until the next try of a look that somebody's writing put off
+RECONNECT_S = 1.0
+TICK_S = 1.0  # a request whose ring got lost waits as long
+SILENT_S = 60.0  # a loop that has not gone round for so long is stuck
+DRAIN_S = 3.0  # how long passes may take to end when we do
+NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What the next turn has to do, set from any thread: single assignments, so that no lock is needed."""
+
+    look: bool = True
+    resync: bool = True
+    reload: bool = False
+    refresh: bool = False
+
+
+class Runner:
+    """One `vmctl run`: a session that holds the lock, the directories it watches, and a loop that does not end.
+
+    `rebooted` is told of guests that restart themselves, from libvirt's thread.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        gathering: Gathering,
+        supervisor: Supervisor,
+        *,
+        resync_s: float = RESYNC_S,
+        rebooted: Callable[[str], None] | None = None,
+    ) -> None:
+        self._session, self._gathering, self._supervisor = session, gathering, supervisor
+        self._resync_s, self._clock, self._rebooted = resync_s, session.clock, rebooted
+        self._wanted = Wanted()
+        self._passes: Passes = session.passes(self._seen)
+        self.convergence = Convergence(self._pass, session.ledger, session.clock)
+        hopeless = lambda key: session.hopeless(key, self.convergence.outcomes)  # noqa: E731  # it outlives this call
+        self._service = Service(session.store, session.ledger, self.convergence, self._passes.failures, hopeless)
+        self._marks = Marks(session)
+        self._numbers = itertools.count(1)
+        self._watches = self._unreachable = False
+        self._resync_due, self._look_due, self._look_from = 0.0, NEVER, 0.0
+        self._turned = self._clock.elapsed()
+        self._moved_at: float | None = None
+        self.tally = Tally()
+        self.bad: tuple[Problem, ...] = ()
+        self.last_resync: float | None = None  # epoch seconds; None before the first, and while there is no host
+
+    # From other threads. Each of these only says that there is something to do.
+
+    def directory_changed(self) -> None:
+        """Something happened in a watched directory."""
+        self._wanted.look = True
+        self.convergence.wake()
+
+    def rang(self) -> None:
+        """Somebody has written the store, or a signal has come."""
+        self._wanted.refresh = True
+        self.convergence.wake()
+
+    def domain_changed(self, uid: str) -> None:
+        """libvirt tells of a domain, or with an empty uid that it may have kept something from us."""
+        if not uid:
+            self._wanted.resync = True
+            self.convergence.wake()
+            return
+        machines = self._session.ledger.snapshot().of_kind("VirtualMachine")
+        self.convergence.add(item.key for item in machines if item.uid == uid)
+
+    def reload(self) -> None:
+        """Read and compare everything anew, and try again what had failed for good; for a signal's handler."""
+        self._wanted.reload = True
+
+    def stop(self) -> None:
+        """End at the next turn; for a signal's handler."""
+        self._session.cancel()
+
+    # For metrics.
+
+    @property
+    def waiting(self) -> int:
+        """How many names wait for their pass or are in it."""
+        return self.convergence.waiting
+
+    @property
+    def failing(self) -> int:
+        """How many objects' last pass failed."""
+        return sum(1 for outcome in list(self.convergence.outcomes.values()) if outcome.failure is not None)
+
+    @property
+    def healthy(self) -> str:
+        """Why the loop is not alive, in a sentence; empty when it is."""
+        silent_s = self._clock.elapsed() - self._turned
+        return "" if silent_s < SILENT_S else f"the loop has not gone round for {silent_s:.0f} s"
+
+    @property
+    def ready(self) -> str:
+        """Why nothing is done now, in a sentence; empty when work goes on."""
+        if self.last_resync is None:
+            return "libvirt does not answer" if self._unreachable else "the first comparison is not done yet"
+        return self.healthy
+
+    # The loop.
+
+    def run(self) -> bool:
+        """Work until `stop`; false when passes were still busy then: what they had begun is in the journal."""
+        self._session.store.forget_answers()
+        try:
+            self.convergence.run(lambda: False, stay=True, turn=self._turn, pause=self._pause_s)
+        finally:
+            self._session.cancel()
+            self._supervisor.stopping()
+            self._session.store.note(freshness.ENGINE, WATCHED, "[]")
+            ended = self.convergence.drain(within_s=DRAIN_S)
+        return ended
+
+    def _turn(self) -> bool:
+        """Do what is due beside passes."""
+        self._turned = self._clock.elapsed()
+        self._supervisor.alive()
+        if self._session.cancelled:
+            self.convergence.end()
+            return False
+        if self._wanted.reload:
+            self._reload()
+        if self._wanted.refresh:
+            self._wanted.refresh = False
+            self._service.refresh()
+        self._service.turn()
+        now = self._clock.elapsed()
+        again = self._wanted.resync or now >= self._resync_due
+        if now >= self._look_from and (self._wanted.look or again or now >= self._look_due):
+            self._look()
+        if again:
+            self._resync()
+        self._rest()
+        return False
+
+    def _pause_s(self) -> float:
+        """How long nothing is due; seconds."""
+        now = self._clock.elapsed()
+        looks = self._look_from if self._wanted.look else self._look_due
+        rests = self._moved_at + QUIET_S if self._moved_at is not None and not self.convergence.waiting else NEVER
+        return max(0.0, min(TICK_S, self._supervisor.most_s, min(looks, rests, self._resync_due) - now))
+
+    def _reload(self) -> None:
+        log.info("reading everything anew")
+        self._supervisor.reloading()
+        self._wanted = Wanted()
+        self._passes.failures.clear()
+
+    def _look(self) -> None:
+        """Take up what has changed in the directories."""
+        self._wanted.look = False
+        self._service.refresh()  # first what others wrote: storing reads it too, and would not tell
+        look = self._gathering.look()
+        if look.put_off:
+            log.debug("a look at the directories is put off: %s", look.put_off)
+            self._wanted.look, self._look_from = True, self._clock.elapsed() + AGAIN_S
+            return
+        self.tally.looks += 1
+        self._look_from, self._look_due = 0.0, look.next_s if look.next_s is not None else NEVER
+        self.bad = look.bad
+        for key in look.moved:
+            self.convergence.changed(key)
+        self._moved_at = self._clock.elapsed() if look.moved else self._moved_at
+        watched = json.dumps(sorted(self._gathering.identities))
+        if self._session.store.notes(freshness.ENGINE).get(WATCHED) != watched:
+            self._session.store.note(freshness.ENGINE, WATCHED, watched)
+
+    def _resync(self) -> None:
+        """Ask for a pass over everything that is not as its last pass left it."""
+        self._wanted.resync = False
+        try:
+            if not self._watches:
+                self.convergence.add(self._session.prepare())
+                self._session.driver.watch(self.domain_changed, self._rebooted or self.domain_changed)
+                self._watches, self._wanted.resync = True, False
+            restless = self._marks.restless()
+        except HypervisorError as error:
+            self._without_host(error)
+            return
+        if self._unreachable:
+            log.info("libvirt answers again")
+            self._passes.failures.clear()
+            self._unreachable = False
+        first = self.last_resync is None
+        self.last_resync = self._clock.now()
+        self._resync_due = self._clock.elapsed() + self._resync_s
+        self.tally.resyncs += 1
+        self.convergence.add(restless)
+        if first or not self._supervisor.is_ready:
+            log.info("ready: %s", self._summary())
+            self._supervisor.ready(self._summary())
+
+    def _without_host(self, error: HypervisorError) -> None:
+        self._resync_due, self.last_resync = self._clock.elapsed() + RECONNECT_S, None
+        if not self._unreachable:
+            log.warning("there is no host to work on: %s; %s", error.message, error.remedy)
+            self._supervisor.status(f"no host: {error.message}")
+        self._unreachable = True
+
+    def _rest(self) -> None:
+        """When nothing has moved for a while, clear up, and look once more at all that moved."""
+        quiet = self._moved_at is not None and self._clock.elapsed() >= self._moved_at + QUIET_S
+        if not quiet or self.convergence.waiting:
+            return
+        self._moved_at = None
+        self._session.tidy(self._passes, dict(self.convergence.outcomes))
+        self.convergence.forget_gone()
+        self._session.store.note(freshness.ENGINE, freshness.LAST_WORK, str(self._clock.now()))
+        self._wanted.resync = True
+        self._supervisor.status(self._summary())
+
+    def _summary(self) -> str:
+        objects = len(self._session.ledger.snapshot().by_key)
+        return f"{objects} objects, {self.failing} failing, {len(self.bad)} problems in manifests"
+
+    def _pass(self, key: Key) -> Outcome:
+        """One pass, counted, logged under a number of its own, and marked when it changed nothing."""
+        began, before, digest = self._clock.elapsed(), self._session.ledger.get(key), self._marks.digest(key)
+        with logs.bound(f"{next(self._numbers):x}", key):
+            outcome = self._passes.run(key)
+            log.debug("%s: %s", key.short, "settled" if outcome.settled else "not settled")
+        self.tally.count(self._clock.elapsed() - began, failed=outcome.failure is not None)
+        if outcome.settled and outcome.failure is None and before is not None:
+            self._marks.mark(before, digest)
+        return outcome
+
+    def _seen(self, before: Object, after: Object) -> None:
+        self._moved_at = self._clock.elapsed()
+        if before.phase != after.phase:
+            log.info("%s: %s → %s", after.key.short, before.phase or "new", after.phase)
+
+
+class Marks:
+    """Which objects are as a pass that had nothing to do has left them.
+
+    The digest of an object is taken before its pass begins. What happens to it later, even during the pass, is another
+    digest, so nothing that moves unseen is ever taken for settled.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._digests: Mapping[str, str] = {}  # by uid
+        self._marks: dict[str, str] = {}
+
+    def restless(self) -> list[Key]:
+        """The objects whose digest now is not the one they are marked with. Raises HypervisorError."""
+        session = self._session
+        listed = session.driver.listing()
+        session.ledger.refresh()
+        snapshot = session.ledger.snapshot()
+        self._digests = settled.digests(snapshot, listed, session.store.layers(), session.place)
+        self._marks = session.store.settled()
+        return [key for key, item in snapshot.by_key.items() if self._marks.get(item.uid) != self._digests[item.uid]]
+
+    def digest(self, key: Key) -> str:
+        """The digest of an object as the last look found it; empty for one that is new since."""
+        item = self._session.ledger.get(key)
+        return self._digests.get(item.uid, "") if item is not None else ""
+
+    def mark(self, before: Object, digest: str) -> None:
+        """Mark an object that its pass has left as it was."""
+        after = self._session.ledger.get(before.key)
+        if digest and after is before and not after.terminating and self._marks.get(after.uid) != digest:
+            self._session.store.settle(after.uid, digest)
+            self._marks[after.uid] = digest
