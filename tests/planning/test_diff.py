@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from vmctl.planning.changes import Entry, entries, judge, sealed, waiting, weigh
+from tests.planning.weighing import waiting, weigh
+from vmctl.planning.changes import Entry, entries, judge, sealed
 from vmctl.planning.diff import diff, walk
 from vmctl.resources.disk_fields import DiskClaim, VirtualDiskSpec
 from vmctl.resources.machine_fields import (

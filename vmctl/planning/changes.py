@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, JsonValue, SecretStr
 
-from vmctl.planning.diff import diff, is_list
+from vmctl.planning.diff import is_list
 from vmctl.resources.declaring import Spec
 from vmctl.resources.policies import Change, Effect, Facts, Shown, Verdict, dotted, operation
 from vmctl.resources.texts import Secrets, Texts
@@ -32,16 +32,6 @@ class Judged:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Weighed:
-    """What a pass does, in this order, and what it leaves; while anything is refused, nothing is done."""
-
-    define: tuple[Change, ...]
-    live: tuple[Judged, ...]
-    waiting: tuple[Judged, ...]
-    refused: tuple[Judged, ...]
-
-
 def judge(change: Change, facts: Facts) -> Judged:
     """Ask the rule; what the host refused to do live waits instead, for the host's reason."""
     verdict = change.policy.change.decide(change, facts)
@@ -49,27 +39,6 @@ def judge(change: Change, facts: Facts) -> Judged:
     if verdict.effect is Effect.LIVE and refusal is not None:
         verdict = Verdict(Effect.RESTART, refusal)
     return Judged(change, verdict)
-
-
-def weigh(running: SpecT | None, defined: SpecT, desired: SpecT, facts: Facts) -> Weighed:
-    """Define everything, do live what can be, let the rest wait; a machine that is off (None) awaits nothing."""
-    before, defined, desired = (sealed(spec, facts.hash_key) for spec in (running or defined, defined, desired))
-    judged = [judge(change, facts) for change in diff(before, desired)]
-    live, waits, refused = (
-        tuple(item for item in judged if item.verdict.effect is effect)
-        for effect in (Effect.LIVE, Effect.RESTART, Effect.REFUSE)
-    )
-    return Weighed(
-        define=() if refused else tuple(diff(defined, desired)),
-        live=live if running and not refused else (),
-        waiting=waits if running else (),
-        refused=refused,
-    )
-
-
-def waiting(running: SpecT | None, desired: SpecT, facts: Facts) -> list[Entry]:
-    """status.restartAwaitingChanges, computed afresh from what runs."""
-    return entries(item.change for item in weigh(running, desired, desired, facts).waiting)
 
 
 def sealed(spec: SpecT, key: bytes) -> SpecT:
