@@ -212,3 +212,13 @@ def test_a_crash_loop_backs_off_and_says_so(lab: Lab, policy: str) -> None:
     lab.world.crash(found.uid)
     lab.resume()
     assert found.running is not None, "one that stayed on for long enough starts at once"
+
+
+def test_what_the_host_has_no_room_for_waits_and_the_rest_does_not(lab: Lab) -> None:
+    """Grown live beyond what the host can promise, the machine could not be started again."""
+    found = running(lab, GATES + web(memory="128Mi"))
+    lab.apply(GATES + web(cores=12, memory="64Mi"))
+    assert [entry["path"] for entry in waiting(lab)] == ["cpu.cores"]
+    assert found.running is not None
+    assert (found.running.cpu.cores, found.running.memory_kib) == (1, 64 << 10)
+    assert any("the host has 8 CPUs" in text for text in said(lab, "RestartAwaitingChanges"))

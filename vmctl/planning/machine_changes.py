@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from vmctl.planning import refusals
+from vmctl.planning import attachments, refusals
 from vmctl.planning.changes import entries, judge, sealed
 from vmctl.planning.diff import diff
 from vmctl.planning.drift import Drift, place
@@ -43,6 +43,12 @@ class Difference:
 
     def of(self, effect: Effect) -> tuple[Judged, ...]:
         return tuple(item for item in self.judged if item.verdict.effect is effect)
+
+    def held_back(self, why: str) -> Difference:
+        """The same where the host has no room for what the machine would grow to: that waits, and the rest does not."""
+        refused = Verdict(Effect.RESTART, why)
+        judged = (replace(item, verdict=refused) if _grows(item) else item for item in self.judged)
+        return replace(self, judged=tuple(judged))
 
     @property
     def waiting(self) -> list[Entry]:
@@ -86,6 +92,7 @@ def compare(world: World, spec: VirtualMachineSpec, wanted: Hardware) -> Differe
     defined = domain.defined
     differs = defined is None or any(True for _ in diff(projected(defined, desired), projected(wanted, desired)))
     differs = differs or (defined is not None and _built_otherwise(defined.cpu, wanted.cpu))
+    differs = differs or (defined is not None and attachments.defined_differs(defined, wanted))
     klass = _class(domain.running.cpu, wanted.cpu) if domain.running is not None else ()
     present = (_once_ready(item, wanted) for item in judged if item.verdict.effect is not Effect.NONE)
     return Difference(tuple(present), differs, klass, drift)
@@ -143,6 +150,15 @@ def _judged(
     opened = replace(facts, gates=frozenset(FEATURE_GATES))
     for change in found:
         yield judge(change, opened if place(change) in drift.running else facts)
+
+
+def _grows(item: Judged) -> bool:
+    """Whether a live change takes more of the host."""
+    change = item.change
+    if item.verdict.verb not in ("set_cores", "set_core_fraction", "set_memory"):
+        return False
+    old, new = change.policy.measure(change.old), change.policy.measure(change.new)
+    return not (isinstance(old, int) and isinstance(new, int) and new <= old)
 
 
 def _once_ready(item: Judged, wanted: Hardware) -> Judged:

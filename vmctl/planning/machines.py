@@ -9,7 +9,7 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmctl.planning import admission, drift, machine_status, placement, power, requests
+from vmctl.planning import admission, attachments, drift, machine_status, placement, power, requests
 from vmctl.planning.conditions import Condition, seconds, timestamp
 from vmctl.planning.dependencies import Dependencies, gather
 from vmctl.planning.machine_changes import Difference, compare, live_steps
@@ -87,6 +87,7 @@ def _hardware(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: 
         network=network.name if network else "",
         console_log=world.place.console_log(world.object.uid),
         room=room(spec, world.host, feature_gates(world.objects)),
+        plugged=needs.plugged,
     )
     return hardware(world.object, spec, parts, world.place)
 
@@ -130,7 +131,10 @@ def _on(
     if domain is None:
         raise AssertionError("called for a machine that is on")
     request = requests.active(world.notes)
-    picture = _picture(world, spec, needs, difference, phase=_phase(domain, asked))
+    no_room = "; ".join(_objections(world, needs, wanted)) if difference.judged else ""
+    if no_room:
+        difference = difference.held_back(no_room)
+    picture = _picture(world, spec, needs, difference, phase=_phase(domain, asked), no_room=no_room)
     status = machine_status.status(world, spec, needs, picture)
     steps: tuple[Step, ...] = needs.make
     if domain.power in ("running", "paused") and world.failure is None and _may_define(world, difference):
@@ -141,14 +145,14 @@ def _on(
     elif domain.power == "crashed":
         steps = (*steps, CutPower(world.object.uid, "it crashed", meant=False))
     elif domain.power == "running" and _may_correct(world, difference):
-        steps = (*steps, *live_steps(world.object.uid, difference, wanted))
+        steps = (*steps, *live_steps(world.object.uid, difference, wanted), *attachments.live_steps(world, wanted))
     notes = _told(world, picture)
     if request is not None and requests.fulfilled(request, domain):
         steps = (*steps, request.answered(world.object))
         if request.verb == "Restart":
             notes = (*notes, Note("Restarted", f"the machine was restarted ({request.why})"))
     elif picture.waiting and world.failure is None:
-        steps = (*steps, *_automatic(world, spec, needs, wanted, picture))
+        steps = (*steps, *(() if no_room else _automatic(world, spec, needs, picture)))
     again = world.now + LOOK_FOR_AGENT_S if world.guest is None and picture.phase == "Running" else None
     return Plan(
         status,
@@ -179,9 +183,7 @@ def _may_correct(world: World, difference: Difference) -> bool:
     return not difference.drift.running or drift.mode(world.object) != DETECT_ONLY
 
 
-def _automatic(
-    world: World, spec: VirtualMachineSpec, needs: Dependencies, wanted: Hardware, picture: Picture
-) -> tuple[Step, ...]:
+def _automatic(world: World, spec: VirtualMachineSpec, needs: Dependencies, picture: Picture) -> tuple[Step, ...]:
     """The restart that restartApprovalMode Automatic approves, once for the same changes: what a restart did not bring
     another one will not bring either. Never one that would leave the machine off.
     """
@@ -194,7 +196,6 @@ def _automatic(
         or domain.power != "running"
         or not needs.ready
         or (before is not None and (not before.done or before.changes == changes))
-        or _objections(world, needs, wanted)
     ):
         return ()
     nonce = domain.running.nonce if domain.running is not None else ""
@@ -208,7 +209,7 @@ def _phase(domain: Domain, asked: Wish) -> str:
 
 
 def _picture(
-    world: World, spec: VirtualMachineSpec, needs: Dependencies, difference: Difference, *, phase: str
+    world: World, spec: VirtualMachineSpec, needs: Dependencies, difference: Difference, *, phase: str, no_room: str
 ) -> Picture:
     """A machine that is on, with what waits for its restart."""
     waiting = difference.waiting
@@ -219,7 +220,7 @@ def _picture(
         waiting,
         "; ".join(f"{item.path}: {item.reason}" for item in shown),
         boot_trouble=boot_trouble(world, spec),
-        not_applied=_not_applied(len(waiting), needs),
+        not_applied=_not_applied(len(waiting), needs, no_room),
         drift=difference.drift.words,
     )
 
@@ -429,12 +430,10 @@ def boot_trouble(world: World, spec: VirtualMachineSpec) -> str:
     )
 
 
-def _not_applied(count: int, needs: Dependencies) -> str:
+def _not_applied(count: int, needs: Dependencies, no_room: str) -> str:
     if not count:
         return ""
-    caution = (
-        ""
-        if needs.ready
-        else "; a restart now would leave the machine Pending, because not everything it depends on is ready"
-    )
+    lacks = "" if needs.ready else "not everything it depends on is ready"
+    why = lacks or no_room
+    caution = f"; a restart now would leave the machine off, because {why}" if why else ""
     return f"{count} change{'s wait' if count > 1 else ' waits'} for a restart{caution}"
