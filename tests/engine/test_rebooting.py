@@ -92,6 +92,8 @@ def test_killed_in_the_middle_it_comes_up_with_its_changes(lab: Lab, policy: str
         faulty: Any = Faulty(MemoryDriver(lab.world, session.store.installation), 1, after=after, die=True)
         with pytest.raises(Died):
             Reboots(session.store, session.ledger, faulty, session.clock).answer(found.uid, session.clock.elapsed())
+    with lab.session() as session:
+        assert found.uid not in session.store.settled(), "an apply that skips what is at rest must not skip it"
     lab.resume()
     assert found.running is not None
     assert found.running.cpu.cores == 2

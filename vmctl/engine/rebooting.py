@@ -72,7 +72,7 @@ class Reboots:
         # not forced: should we die before the next line, a later pass must ask a guest that has come up by then
         request = Request("Restart", WHY, nonce=domain.running.nonce)
         entry = self.store.begin(uid, "ColdRestart", {"what": WHY})
-        self.store.note(uid, requests.NOTE, request.text())
+        self.store.note(uid, requests.NOTE, request.text(), unsettles=True)
         self.driver.destroy(uid)
         self.store.finish(entry)
         self.ledger.changed(machine.key, ())

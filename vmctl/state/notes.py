@@ -10,10 +10,14 @@ class Notes(Section):
 
     __slots__ = ()
 
-    def note(self, uid: str, name: str, value: str) -> None:
-        """Keep a text under a name, in place of the one before."""
+    def note(self, uid: str, name: str, value: str, *, unsettles: bool = False) -> None:
+        """Keep a text under a name, in place of the one before; with `unsettles`, the object counts as settled no more,
+        so that whoever comes after a crash looks at it.
+        """
         with self._database.writing(durable=True) as connection:
             connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", (uid, name, value))
+            if unsettles:
+                connection.execute("DELETE FROM settled WHERE uid = ?", (uid,))
 
     def notes(self, uid: str) -> dict[str, str]:
         """Everything noted about an object."""
