@@ -90,7 +90,8 @@ def _merge_top(new: ET.Element, old: ET.Element) -> None:
         kind.set("machine", kept)  # the version that the guest was installed on
     variables = old.find("./os/nvram")
     if same_firmware and variables is not None:
-        variables.attrib.pop("template", None)  # chosen anew with the firmware, which an upgrade may have moved
+        for chosen in ("template", "templateFormat"):  # anew with the firmware, which an upgrade may have moved
+            variables.attrib.pop(chosen, None)
         _os = new.find("./os")
         if _os is not None:
             _os.append(variables)
