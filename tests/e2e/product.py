@@ -6,11 +6,13 @@ import base64
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +21,14 @@ import libvirt
 import libvirt_qemu
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tests.e2e.private_host import PrivateHost
 
 PROGRAM = (sys.executable, "-m", "vmctl")
 PATIENCE_S = 240.0  # only ends what would hang
 BOOT_S = "180s"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"  # drawn anew at each start of a kernel
 Document = dict[str, Any]
 
 
@@ -55,6 +58,39 @@ class Answer:
         return self.out.splitlines()
 
 
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A `vmctl run` that is ready."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def said(self) -> str:
+        """What it has logged."""
+        return self.log.read_text()
+
+    def end(self) -> None:
+        """Ask it to end and wait until it has."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(PATIENCE_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """A directory of manifests, a file for each object."""
+
+    path: Path
+
+    def write(self, *documents: Document) -> None:
+        """Save documents as an editor does, each at once."""
+        for document in documents:
+            file = self.path / f"{document['kind']}-{document['metadata']['name']}.yaml".lower()
+            new = file.with_name(f".{file.name}.new")
+            new.write_text(json.dumps(document, indent=2))
+            new.replace(file)
+
+
 @dataclass
 class Product:
     """One installation: a state directory, and a libvirt host that it may share with others."""
@@ -62,6 +98,7 @@ class Product:
     host: PrivateHost
     state: Path
     environment: dict[str, str] = field(default_factory=dict)
+    boot_file: Path | None = None  # a file to be found in place of the host's boot id
     _connection: Any = None
 
     def run(
@@ -69,7 +106,7 @@ class Product:
     ) -> Answer:
         """Run a command to its end; it must end with the exit code, None allows all."""
         ended = subprocess.run(
-            [*PROGRAM, *arguments],
+            [*self.program(), *arguments],
             env=self.surroundings(),
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
@@ -87,7 +124,7 @@ class Product:
     def running(self, *arguments: str, stdin: str | None = None) -> Iterator[subprocess.Popen[str]]:
         """A command in the background; it is killed at the end of the block if it is still there."""
         process = subprocess.Popen(
-            [*PROGRAM, *arguments],
+            [*self.program(), *arguments],
             env=self.surroundings(),
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -105,6 +142,46 @@ class Product:
             if process.poll() is None:
                 process.kill()
             process.communicate()
+
+    @contextlib.contextmanager
+    def daemon(self, *directories: Path, options: Iterable[str] = ()) -> Iterator[Daemon]:
+        """`vmctl run` over directories, from when it is ready to the end of the block, or to its own.
+
+        It compares everything only at its start, unless options say otherwise: what it notices after that it was told.
+        """
+        named = [f"--filename={directory}" for directory in directories]
+        log = self.state.with_name(f"{self.state.name}-run.log")
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [*self.program(), "run", *named, "--resync=1h", *options],
+                env=self.surroundings(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        daemon = Daemon(process, log)
+        try:
+            eventually(lambda: " ready: " in daemon.said() or process.poll() is not None, "a daemon that is ready")
+            assert process.poll() is None, daemon.said()
+            yield daemon
+            assert process.poll() in (None, 0), daemon.said()
+        finally:
+            daemon.end()
+            said = daemon.said()
+            log.unlink()
+        assert "Traceback" not in said, said
+
+    def program(self) -> tuple[str, ...]:
+        """How a command starts: in the boot of the host that this installation is told to see."""
+        if self.boot_file is None:
+            return PROGRAM
+        bind = f'mount --bind {self.boot_file} {BOOT_ID} && exec "$@"'
+        return ("unshare", "--mount", "--propagation=private", "sh", "-c", bind, "sh", *PROGRAM)
+
+    def see_new_boot(self) -> None:
+        """Have every later command see another boot of the host than those before it."""
+        self.boot_file = self.state.with_name(f"{self.state.name}-boot-{uuid.uuid4().hex[:8]}")
+        self.boot_file.write_text(f"{uuid.uuid4()}\n")
 
     def surroundings(self) -> dict[str, str]:
         """The environment of a command, without what the developer's own shell says about vmctl."""
@@ -146,6 +223,15 @@ class Product:
         goal = ("--for=condition=AgentReady", f"--timeout={timeout}")
         self.run("wait", f"vm/{name}", "-n", namespace, *goal, patience_s=10 * PATIENCE_S)
         return self.guest(name, namespace)
+
+    def waiting(self, name: str, namespace: str = "default") -> list[Document]:
+        """The changes of a machine that wait for its restart."""
+        changes: list[Document] = self.status("vm", name, namespace).get("restartAwaitingChanges", [])
+        return changes
+
+    def events(self, name: str, reason: str) -> list[str]:
+        """The lines of the events of an object in the default namespace that have a reason."""
+        return [line for line in self.run("events").lines if re.search(rf" {reason} +\S+/{name} ", line)]
 
     def guest(self, name: str, namespace: str = "default") -> Guest:
         return Guest(self, name if namespace == "default" else f"{namespace}.{name}")
@@ -225,6 +311,19 @@ class Guest:
         out, err = (base64.b64decode(ended.get(name, "")).decode() for name in ("out-data", "err-data"))
         assert not check or ended.get("exitcode") == 0, f"{script}: {ended}\n{out}{err}"
         return out.strip()
+
+    def boot(self) -> str:
+        """What tells this run of the guest's kernel from every other; waits until its agent answers."""
+        return str(eventually(self._boot, f"an answer of the agent in {self.domain}"))
+
+    def _boot(self) -> str:
+        with contextlib.suppress(libvirt.libvirtError):
+            return self.sh(f"cat {BOOT_ID}")
+        return ""
+
+    def booted_since(self, boot: str) -> None:
+        """Wait until another run of the guest's kernel has come up than the one named."""
+        eventually(lambda: self._boot() not in ("", boot), f"the next boot of {self.domain}")
 
     def write(self, script: str) -> None:
         """Start a script and do not wait: it may end the guest."""
