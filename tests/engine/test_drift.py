@@ -9,7 +9,7 @@ import pytest
 
 from tests.engine.manifests import blank
 from tests.engine.manifests import machine as declared
-from tests.engine.test_live_changes import AGENT, said, waiting
+from tests.engine.test_live_changes import AGENT, GATES, said, waiting
 from vmctl.planning.conditions import find
 
 if TYPE_CHECKING:
@@ -158,3 +158,12 @@ def test_our_own_work_is_never_drift(lab: Lab) -> None:
         lab.apply(web(cores=cores))
         lab.resume()
     assert said(lab, "DriftDetected") == []
+
+
+def test_drift_that_is_only_reported_holds_no_edit_back(lab: Lab) -> None:
+    found = up(lab, GATES + web(mode="DetectOnly"))
+    detach(found)
+    lab.apply(GATES + web(mode="DetectOnly", cores=2))
+    assert found.running is not None
+    assert (found.running.cpu.cores, len(found.running.disks)) == (2, 1)
+    assert [entry["path"] for entry in waiting(lab)] == ["blockDeviceRefs.1"]

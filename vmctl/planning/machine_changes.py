@@ -6,20 +6,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vmctl.planning import attachments, refusals
-from vmctl.planning.changes import entries, judge, sealed
+from vmctl.planning.changes import Judged, entries, judge, sealed
 from vmctl.planning.diff import diff
-from vmctl.planning.drift import Drift, place
+from vmctl.planning.drift import Drift, mode, place
 from vmctl.planning.machine_hardware import SEED, alias, projected
 from vmctl.planning.module_settings import feature_gates
 from vmctl.planning.plans import Waiting
 from vmctl.planning.steps import Live, PlugDisk, SetCoreFraction, SetCores, SetMemory, UnplugDisk
+from vmctl.resources.annotations import DETECT_ONLY, RECONCILE
 from vmctl.resources.keys import Key
 from vmctl.resources.policies import FEATURE_GATES, Effect, Facts, Verdict, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vmctl.planning.changes import Entry, Judged
+    from vmctl.planning.changes import Entry
     from vmctl.planning.hardware import Cpu, Disk, Hardware
     from vmctl.planning.plans import World
     from vmctl.resources.machine_fields import BlockDeviceRef, VirtualMachineSpec
@@ -131,8 +132,8 @@ def _effective(spec: VirtualMachineSpec, wanted: Hardware) -> VirtualMachineSpec
 def _judged(
     world: World, spec: VirtualMachineSpec, shown: Hardware, desired: VirtualMachineSpec, drift: Drift
 ) -> Iterator[Judged]:
-    """Every change with its verdict. What somebody else changed may be put back live whatever the feature gates say:
-    the gates are about edits.
+    """Every change with its verdict. What somebody else changed is put back live whatever the feature gates say, which
+    are about edits; or it stays for the next start where it is only to be reported.
     """
     runs = projected(shown, desired)
     found = list(diff(runs, desired))
@@ -148,8 +149,13 @@ def _judged(
         most_memory_bytes=max(shown.most_memory_kib, shown.memory_kib) * 1024,
     )
     opened = replace(facts, gates=frozenset(FEATURE_GATES))
+    reported = mode(world.object) == DETECT_ONLY
     for change in found:
-        yield judge(change, opened if place(change) in drift.running else facts)
+        drifted = place(change) in drift.running
+        if drifted and reported:
+            yield Judged(change, Verdict(Effect.RESTART, f"somebody else changed it; {RECONCILE} is {DETECT_ONLY}"))
+        else:
+            yield judge(change, opened if drifted else facts)
 
 
 def _grows(item: Judged) -> bool:

@@ -144,7 +144,7 @@ def _on(
         steps = (*steps, _switch_off(world, spec, asked))
     elif domain.power == "crashed":
         steps = (*steps, CutPower(world.object.uid, "it crashed", meant=False))
-    elif domain.power == "running" and _may_correct(world, difference):
+    elif domain.power == "running":
         steps = (*steps, *live_steps(world.object.uid, difference, wanted), *attachments.live_steps(world, wanted))
     notes = _told(world, picture)
     if request is not None and requests.fulfilled(request, domain):
@@ -176,11 +176,6 @@ def _may_define(world: World, difference: Difference) -> bool:
     if not difference.defined_differs:
         return False
     return difference.drift.edited or drift.mode(world.object) != DETECT_ONLY
-
-
-def _may_correct(world: World, difference: Difference) -> bool:
-    """Whether what runs is changed live: what somebody else changed is not where that is merely to be reported."""
-    return not difference.drift.running or drift.mode(world.object) != DETECT_ONLY
 
 
 def _automatic(world: World, spec: VirtualMachineSpec, needs: Dependencies, picture: Picture) -> tuple[Step, ...]:
