@@ -235,10 +235,11 @@ class Gathering:
             if self._bad.get(file) == bad:
                 continue
             for problem in bad:
-                log.error("%s; what it declared stays as it was", problem)
+                log.error("%s", problem)
+            log.warning("%s is not taken; what it declared stays as it was", file)
             provenance.report(self.store, found, file, bad)
         for file in self._bad.keys() - now.keys():
-            log.info("%s is good again", file)
+            log.info("%s is good again, or gone", file)
         self._bad = now
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vmctl.engine import freshness, logs, settled
@@ -37,6 +37,7 @@ AGAIN_S = 0.02  # until the next try of a look that somebody's writing put off
 RECONNECT_S = 1.0
 TICK_S = 1.0  # a request whose ring got lost waits as long
 SILENT_S = 60.0  # a loop that has not gone round for so long is stuck
+LONGEST_PAUSE_S = 600.0
 DRAIN_S = 3.0  # how long passes may take to end when we do
 NEVER = float("inf")
 
@@ -66,7 +67,7 @@ class Runner:
         resync_s: float = RESYNC_S,
         rebooted: Callable[[str], None] | None = None,
     ) -> None:
-        self._session, self._gathering, self._supervisor = session, gathering, supervisor
+        self._session, self.gathering, self._supervisor = session, gathering, supervisor
         self._resync_s, self._clock, self._rebooted = resync_s, session.clock, rebooted
         self._wanted = Wanted()
         self._passes: Passes = session.passes(self._seen)
@@ -74,12 +75,14 @@ class Runner:
         hopeless = lambda key: session.hopeless(key, self.convergence.outcomes)  # noqa: E731  # it outlives this call
         self._service = Service(session.store, session.ledger, self.convergence, self._passes.failures, hopeless)
         self._marks = Marks(session)
+        self._pauses: dict[Key, float] = {}  # between looks at what may move by itself, seconds
         self._numbers = itertools.count(1)
         self._watches = self._unreachable = False
         self._resync_due, self._look_due, self._look_from = 0.0, NEVER, 0.0
         self._turned = self._clock.elapsed()
         self._moved_at: float | None = None
         self.tally = Tally()
+        self.postponed = 0  # looks that were put off because somebody was writing
         self.bad: tuple[Problem, ...] = ()
         self.last_resync: float | None = None  # epoch seconds; None before the first, and while there is no host
 
@@ -190,9 +193,10 @@ class Runner:
         """Take up what has changed in the directories."""
         self._wanted.look = False
         self._service.refresh()  # first what others wrote: storing reads it too, and would not tell
-        look = self._gathering.look()
+        look = self.gathering.look()
         if look.put_off:
             log.debug("a look at the directories is put off: %s", look.put_off)
+            self.postponed += 1
             self._wanted.look, self._look_from = True, self._clock.elapsed() + AGAIN_S
             return
         self.tally.looks += 1
@@ -201,7 +205,7 @@ class Runner:
         for key in look.moved:
             self.convergence.changed(key)
         self._moved_at = self._clock.elapsed() if look.moved else self._moved_at
-        watched = json.dumps(sorted(self._gathering.identities))
+        watched = json.dumps(sorted(self.gathering.identities))
         if self._session.store.notes(freshness.ENGINE).get(WATCHED) != watched:
             self._session.store.note(freshness.ENGINE, WATCHED, watched)
 
@@ -242,9 +246,11 @@ class Runner:
         quiet = self._moved_at is not None and self._clock.elapsed() >= self._moved_at + QUIET_S
         if not quiet or self.convergence.waiting:
             return
-        self._moved_at = None
+        self._moved_at, snapshot = None, self._session.ledger.snapshot()
         self._session.tidy(self._passes, dict(self.convergence.outcomes))
         self.convergence.forget_gone()
+        for key in self._pauses.keys() - snapshot.by_key.keys():
+            self._pauses.pop(key, None)
         self._session.store.note(freshness.ENGINE, freshness.LAST_WORK, str(self._clock.now()))
         self._wanted.resync = True
         self._supervisor.status(self._summary())
@@ -260,9 +266,24 @@ class Runner:
             outcome = self._passes.run(key)
             log.debug("%s: %s", key.short, "settled" if outcome.settled else "not settled")
         self.tally.count(self._clock.elapsed() - began, failed=outcome.failure is not None)
-        if outcome.settled and outcome.failure is None and before is not None:
-            self._marks.mark(before, digest)
-        return outcome
+        if not outcome.settled or outcome.failure is not None or before is None:
+            return outcome
+        self._marks.mark(before, digest)
+        return self._patient(outcome, moved=self._session.ledger.get(key) is not before)
+
+    def _patient(self, outcome: Outcome, *, moved: bool) -> Outcome:
+        """Look less and less often at what only may move by itself, and did not.
+
+        Somebody who waits in front of a terminal wants to see an agent come up within seconds; here events and the
+        resync tell of it, and a guest without an agent must not cost a pass every two seconds for ever.
+        """
+        now = self._clock.now()
+        if moved or outcome.look_again is None or outcome.look_again <= now:
+            self._pauses.pop(outcome.key, None)
+            return outcome
+        pause = min(self._pauses.get(outcome.key, outcome.look_again - now) * 2, LONGEST_PAUSE_S)
+        self._pauses[outcome.key] = pause
+        return replace(outcome, look_again=max(outcome.look_again, now + pause))
 
     def _seen(self, before: Object, after: Object) -> None:
         self._moved_at = self._clock.elapsed()
