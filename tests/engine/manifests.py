@@ -61,4 +61,15 @@ spec:
 ---"""
 
 
+def attachment(name: str, machine: str, device: str, kind: str = "VirtualDisk") -> str:
+    return f"""
+apiVersion: virtualization.deckhouse.io/v1alpha2
+kind: VirtualMachineBlockDeviceAttachment
+metadata: {{name: {name}}}
+spec:
+  virtualMachineName: {machine}
+  blockDeviceRef: {{kind: {kind}, name: {device}}}
+---"""
+
+
 USER_DATA = "provisioning: {type: UserData, userData: '#cloud-config'}"

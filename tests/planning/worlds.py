@@ -40,7 +40,7 @@ from tests.memory_driver import HOST
 from vmctl.engine import built_in
 from vmctl.manifests.judging import judge
 from vmctl.network import networks
-from vmctl.planning import addresses, classes, disks, images, machines, plain, power
+from vmctl.planning import addresses, attachments, classes, disks, images, machines, plain, power
 from vmctl.planning.conditions import timestamp
 from vmctl.planning.dependencies import gather
 from vmctl.planning.machine_hardware import Parts, hardware
@@ -94,6 +94,8 @@ class Case:
                 return images.plan(world)
             case "VirtualMachineClass":
                 return classes.plan(world)
+            case "VirtualMachineBlockDeviceAttachment":
+                return attachments.plan(world)
             case "VirtualMachineIPAddress":
                 return addresses.plan(world, self.candidate)
             case "VirtualMachineIPAddressLease":

@@ -138,20 +138,28 @@ class Executor:
         self.store.remove_layer(step.layer.id)
 
     def _grow(self, step: steps.GrowLayer) -> None:
-        """Through the machine that has the disk, unless it went off behind our back; QEMU's lock settles a race."""
-        uid, alias = step.running or ("", "")
-        domain = self.driver.observe(uid) if uid else None
-        if domain is not None and domain.power_reason == SAVED:
+        """Through the machine that has the disk, whoever started it, unless it went off behind our back; QEMU's lock
+        settles a race.
+        """
+        for uid, alias in filter(None, (step.running, *step.off)):
+            if self._has(uid, alias):
+                self.driver.resize(uid, alias, step.size_bytes)
+                break
+        else:
+            layers.grow(Path(step.layer.directory), step.layer.id, step.size_bytes)
+        self._record(step.layer)
+
+    def _has(self, uid: str, alias: str) -> bool:
+        """Whether a machine runs with a disk. Raises NotReady where its memory is saved, with the disk as it was."""
+        domain = self.driver.observe(uid)
+        if domain is None or not any(disk.alias == alias for disk in (domain.holds.disks if domain.holds else ())):
+            return False
+        if domain.power_reason == SAVED:
             raise NotReady(
                 f"the memory of {domain.domain} is saved, and its guest knows the disk as it was",
                 remedy=f"start that machine, or drop what was saved with `virsh managedsave-remove {domain.domain}`",
             )
-        live = domain.running if domain is not None else None
-        if live is not None and any(disk.alias == alias for disk in live.disks):
-            self.driver.resize(uid, alias, step.size_bytes)
-        else:
-            layers.grow(Path(step.layer.directory), step.layer.id, step.size_bytes)
-        self._record(step.layer)
+        return True
 
     def _address(self, step: steps.ReserveAddress | steps.ReleaseAddress) -> None:
         network, directory = step.network, Path(step.network.directory)

@@ -15,6 +15,7 @@ from vmctl.planning.machine_hardware import domain_name
 from vmctl.planning.module_settings import cidrs
 from vmctl.planning.plans import Failure, LayerSeen, Place, Progress, World
 from vmctl.planning.steps import Layer
+from vmctl.planning.usage import ATTACHMENT, attachments_of, device_of
 from vmctl.storage import copying, layers
 
 if TYPE_CHECKING:
@@ -70,10 +71,15 @@ class Observer:
         )
 
     def layers(self, item: Object, objects: Objects) -> Mapping[str, LayerSeen]:
-        """The layers of an object and of what it refers to, by id."""
+        """The layers of an object, of what it refers to, and of what is plugged into it, by id."""
+        plugged = map(device_of, attachments_of(item.key, objects) if item.key.kind == "VirtualMachine" else ())
         owners = {
             item.uid,
-            *(found.uid for key in references(item.key, item.document) if (found := objects.get(key)) is not None),
+            *(
+                found.uid
+                for key in (*references(item.key, item.document), *plugged)
+                if (found := objects.get(key)) is not None
+            ),
         }
         directories = storage_classes.directories(objects)
         rows = self.store.layers(owners)
@@ -103,8 +109,8 @@ class Observer:
         return addresses.mac_for(world.object.uid, "main")
 
     def _machine_notes(self, item: Object, objects: Objects) -> Mapping[str, str]:
-        """What is noted about the machine that an operation is for."""
-        if item.key.kind != "VirtualMachineOperation":
+        """What is noted about the machine that an operation or an attachment is for."""
+        if item.key.kind not in ("VirtualMachineOperation", ATTACHMENT):
             return {}
         machine = next((objects.get(key) for key in references(item.key, item.document)), None)
         return self.store.notes(machine.uid) if machine is not None else {}

@@ -1,8 +1,9 @@
 """Has anything moved since nothing was left to do? One cheap digest per object, without models, graph or parsed
 documents.
 
-An object is skipped only while its own version, the versions of all it refers to, its files, libvirt's own text of both
-its definitions, and the boot of the host are those of the pass that found nothing to do.
+An object is skipped only while its own version, the versions of all it refers to and of what attachments plug into it,
+its files, libvirt's own text of both its definitions, and the boot of the host are those of the pass that found nothing
+to do.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from vmctl import __version__
 from vmctl.planning import storage_classes
 from vmctl.planning.conditions import holds
 from vmctl.planning.graph import references
+from vmctl.planning.usage import ATTACHMENT, device_of, machine_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,8 +37,12 @@ def digests(objects: Objects, listed: Mapping[str, Listed], rows: Iterable[Layer
         if row.owner:
             files.setdefault(row.owner, []).append(f"{row.id} {_inode(directories.get(row.storage_class, ''), row.id)}")
     contents = {key: _content(item) for key, item in objects.by_key.items()}
+    plugged: dict[Key, list[str]] = {}
+    for item in objects.of_kind(ATTACHMENT):
+        plugged.setdefault(machine_of(item), []).append(f"{contents[item.key]} {contents.get(device_of(item))}")
     return {
-        item.uid: _digest(item, contents, listed, files.get(item.uid, []), place) for item in objects.by_key.values()
+        item.uid: _digest(item, contents, listed, [*files.get(item.uid, ()), *plugged.get(item.key, ())], place)
+        for item in objects.by_key.values()
     }
 
 
@@ -46,9 +52,9 @@ def _content(item: Object) -> str:
 
 
 def _digest(
-    item: Object, contents: Mapping[Key, str], listed: Mapping[str, Listed], files: list[str], place: Place
+    item: Object, contents: Mapping[Key, str], listed: Mapping[str, Listed], belongings: list[str], place: Place
 ) -> str:
-    parts = [__version__, place.boot_id, contents[item.key], *sorted(files)]
+    parts = [__version__, place.boot_id, contents[item.key], *sorted(belongings)]
     parts += [f"{key} {contents.get(key)}" for key in references(item.key, item.document)]
     if item.key.kind == "VirtualMachine":
         domain = listed.get(item.uid)

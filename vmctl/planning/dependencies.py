@@ -9,10 +9,10 @@ import binascii
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vmctl.planning import addresses, classes, sizing, usage
+from vmctl.planning import addresses, attachments, classes, devices, sizing, usage
 from vmctl.planning.conditions import Condition
 from vmctl.planning.images import finished
-from vmctl.planning.machine_hardware import NO_READONLY_DISKS, Device, Seed, buses
+from vmctl.planning.machine_hardware import NO_READONLY_DISKS, Seed, buses
 from vmctl.planning.networks import network_of
 from vmctl.planning.steps import CreateObject, WriteSeed
 from vmctl.resources.keys import Key
@@ -21,6 +21,7 @@ from vmctl.resources.units import quantity_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vmctl.planning.machine_hardware import Device
     from vmctl.planning.objects import Object
     from vmctl.planning.plans import LayerSeen, World
     from vmctl.resources.machine_fields import VirtualMachineSpec
@@ -44,6 +45,7 @@ class Dependencies:
     write_seed: WriteSeed | None = None
     make: tuple[CreateObject, ...] = ()
     waits_for: tuple[Key, ...] = ()
+    plugged: tuple[Device, ...] = ()  # what attachments add: the machine never waits for it
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ def gather(world: World, spec: VirtualMachineSpec) -> Dependencies:
     address_name, address = _address(world, found)
     found.judge("VirtualMachineMACAddressReady", "")
     klass, fraction = _class(world, spec, found)
-    devices = _devices(world, spec, found)
+    own = _devices(world, spec, found)
     seed, write = _provisioning(world, spec, found)
     ready = all(item.status == "True" for item in found.conditions)
     return Dependencies(
@@ -77,13 +79,14 @@ def gather(world: World, spec: VirtualMachineSpec) -> Dependencies:
         ready,
         klass,
         fraction,
-        devices,
+        own,
         address_name,
         address,
         seed,
         write,
         tuple(found.make),
         tuple(found.waits_for),
+        attachments.plugged(world),
     )
 
 
@@ -178,34 +181,20 @@ def _devices(world: World, spec: VirtualMachineSpec, found: _Found) -> tuple[Dev
             waiting.append(trouble or f"{key.short} has no data yet")
             found.waits_for.append(key)
         else:
-            path = f"{seen.layer.directory}/{seen.layer.id}.qcow2"
-            ready.append(Device(key, path, seen.size_bytes, seen.cdrom and key.kind != "VirtualDisk", ref.boot_order))
+            ready.append(devices.made(key, seen, ref.boot_order))
     trouble = f"{len(ready)} of {len(keys)} block devices are ready: {'; '.join(waiting)}" if waiting else ""
     found.judge(kind, trouble)
     return tuple(ready)
 
 
 def _device_trouble(world: World, key: Key, device: Object | None) -> str:
-    """Why a device cannot be attached, or nothing."""
-    if device is None:
-        known = ", ".join(world.objects.names(key.kind, key.namespace)) or "none"
-        return f"{key.short} does not exist; known: {known}"
-    if device.terminating:
-        return f"{key.short} is being deleted"
-    if device.phase not in ("Ready", "Resizing"):
-        why = next(
-            (
-                item["message"]
-                for item in device.status.get("conditions") or ()
-                if item["type"] == "Ready" and item["status"] == "False"
-            ),
-            "",
-        )
-        return f"{key.short} is {device.phase or 'Pending'}" + (f" ({why})" if why else "")
-    if key.kind == "VirtualDisk":
-        has = usage.holder(device, world.objects)
-        if has is not None and has.uid != world.object.uid:
-            return f"{key.short} is in use by VirtualMachine {has.key.name}; this machine starts when that one is off"
+    """Why a device cannot be attached to this machine, or nothing."""
+    why = devices.trouble(key, device, world.objects)
+    if why or device is None or key.kind != "VirtualDisk":
+        return why
+    has = usage.holder(device, world.objects)
+    if has is not None and has.uid != world.object.uid:
+        return f"{key.short} is in use by VirtualMachine {has.key.name}; this machine starts when that one is off"
     return ""
 
 

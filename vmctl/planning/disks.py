@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from vmctl.planning import images, module_settings, storage_classes
 from vmctl.planning.conditions import Condition, find, written
 from vmctl.planning.images import finished, layer_id, layers_of, source_ready, world_progress
-from vmctl.planning.machine_hardware import alias
 from vmctl.planning.plans import LayerSeen, Note, Plan, World
 from vmctl.planning.steps import (
     CopyLayer,
@@ -23,7 +22,15 @@ from vmctl.planning.steps import (
     Step,
 )
 from vmctl.planning.storage_classes import Home, Missing
-from vmctl.planning.usage import attached_keys, holder, machines_using, may_have_open
+from vmctl.planning.usage import (
+    alias_in,
+    attached_keys,
+    holder,
+    how_to_free,
+    machines_using,
+    may_have_open,
+    named_with,
+)
 from vmctl.resources.keys import Key
 from vmctl.resources.units import quantity_bytes, shown_quantity
 
@@ -228,7 +235,8 @@ def _grow(world: World, seen: LayerSeen, size: int, classed: Condition, extra: d
     status = _status(world, "Resizing", [classed, ready, resizing], extra)
     if failure is not None and (failure.retry_at is None or failure.retry_at > world.now):
         return Plan(status, look_again=failure.retry_at, settled=failure.retry_at is None)
-    return Plan(status, (GrowLayer(seen.layer, size, _running_with(item, world)),), settled=False)
+    step = GrowLayer(seen.layer, size, _running_with(item, world), _off_with(item, world))
+    return Plan(status, (step,), settled=False)
 
 
 def _running_with(item: Object, world: World) -> tuple[str, str] | None:
@@ -238,7 +246,17 @@ def _running_with(item: Object, world: World) -> tuple[str, str] | None:
     """
     users = machines_using(item, world.objects, mounted=True)
     user = next((one for one in users if one.phase != "Starting" or item.key in attached_keys(one)), None)
-    return (user.uid, alias(item.key)) if user is not None else None
+    return (user.uid, alias_in(user, item.key, world.objects)) if user is not None else None
+
+
+def _off_with(item: Object, world: World) -> tuple[tuple[str, str], ...]:
+    """The machines that name the disk and were off when last seen, each with its alias: one may be on by now."""
+    on = {machine.uid for machine in machines_using(item, world.objects, mounted=True)}
+    return tuple(
+        (machine.uid, alias_in(machine, item.key, world.objects))
+        for machine in machines_using(item, world.objects)
+        if machine.uid not in on
+    )
 
 
 def _leave(world: World) -> Plan:
@@ -249,8 +267,8 @@ def _leave(world: World) -> Plan:
     known = {name: item.status[name] for name in ("capacity", "storageClassName", "target") if name in item.status}
     holders = list(machines_using(item, world.objects, mounted=True))
     if holders:
-        names = ", ".join(machine.key.name for machine in holders)
-        message = f"attached to {names}; stop or delete that machine, or take the disk out of its blockDeviceRefs"
+        names = ", ".join(named_with(machine, item.key, world.objects) for machine in holders)
+        message = f"attached to {names}; {how_to_free(item, holders[0], world.objects)}"
         return Plan(
             _status(
                 world,
@@ -285,14 +303,14 @@ def _status(world: World, phase: str, conditions: list[Condition], extra: dict[s
     item = world.object
     users = list(machines_using(item, world.objects))
     has = holder(item, world.objects)
-    mounted = has is not None and may_have_open(has, item.key)
+    mounted = has is not None and may_have_open(has, item.key, world.objects)
     attached = [{"name": user.key.name, "mounted": mounted and user is has} for user in users]
     in_use = (
         Condition(
             "InUse",
             "True",
             "AttachedToVirtualMachine",
-            f"attached to {has.key.name}; it is freed when that machine is off",
+            f"attached to {named_with(has, item.key, world.objects)}; it is freed when that machine is off",
         )
         if mounted and has is not None
         else Condition("InUse", "False", "NotInUse", "no machine has it attached")

@@ -13,7 +13,7 @@ from vmctl.planning.conditions import Condition, written
 from vmctl.planning.plans import LayerSeen, Note, Plan, World
 from vmctl.planning.steps import CopyLayer, ForgetObject, ImportLayer, Layer, RemoveLayer, Step
 from vmctl.planning.storage_classes import Home, Missing
-from vmctl.planning.usage import machines_using
+from vmctl.planning.usage import how_to_free, machines_using, named_with
 from vmctl.resources.keys import Key
 from vmctl.resources.units import shown_size
 
@@ -203,7 +203,7 @@ def _leave(world: World) -> Plan:
     item = world.object
     holders = list(machines_using(item, world.objects, mounted=True))
     if holders:
-        names = ", ".join(holder.key.name for holder in holders)
+        names = ", ".join(named_with(holder, item.key, world.objects) for holder in holders)
         return Plan(
             _status(
                 world,
@@ -214,7 +214,7 @@ def _leave(world: World) -> Plan:
                         "InUse",
                         "True",
                         "AttachedToVirtualMachine",
-                        f"attached to {names}; stop it, or take the image out of its blockDeviceRefs",
+                        f"attached to {names}; {how_to_free(item, holders[0], world.objects)}",
                     ),
                 ],
                 _kept(item),
@@ -266,7 +266,8 @@ def _class_ready(item: Object, home: Home) -> Iterator[Condition]:
 
 
 def _in_use(world: World) -> Condition:
-    names = ", ".join(machine.key.name for machine in machines_using(world.object, world.objects, mounted=True))
+    item, users = world.object, machines_using(world.object, world.objects, mounted=True)
+    names = ", ".join(named_with(machine, item.key, world.objects) for machine in users)
     if names:
         return Condition("InUse", "True", "AttachedToVirtualMachine", f"attached to {names}")
     return Condition("InUse", "False", "NotInUse", "no machine has it attached")

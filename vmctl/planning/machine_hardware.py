@@ -30,12 +30,23 @@ RECORD = "metadata:spec"
 SEED = "ua-seed"
 NO_READONLY_DISKS = frozenset({"sata", "ide"})  # QEMU refuses them there; a CD-ROM is read-only by nature
 MAIN_NIC = "ua-main"
+PLUGGED = "ua-vmbda-"
 MARKS = {"VirtualDisk": "vd", "VirtualImage": "vi", "ClusterVirtualImage": "cvi"}
 
 
 def alias(key: Key) -> str:
     """How a device of a machine's spec is known in its domain (a name has no dots, so this is a legal user alias)."""
     return f"ua-spec-{MARKS[key.kind]}-{key.name}"
+
+
+def plugged_alias(attachment: str) -> str:
+    """How the device of an attachment is known in a domain (an alias has no dots, a name no underscores)."""
+    return PLUGGED + attachment.replace(".", "_")
+
+
+def plugged_name(alias: str) -> str:
+    """The inverse of `plugged_alias`; empty for what no attachment plugged in."""
+    return alias.removeprefix(PLUGGED).replace("_", ".") if alias.startswith(PLUGGED) else ""
 
 
 def named(alias: str) -> Key | None:
@@ -54,10 +65,11 @@ class Device:
     size_bytes: int
     cdrom: bool = False
     boot_order: int | None = None
+    attachment: str = ""  # the name of the attachment that plugs it in; empty for a device of the machine's spec
 
     @property
     def alias(self) -> str:
-        return alias(self.key)
+        return plugged_alias(self.attachment) if self.attachment else alias(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,7 @@ class Parts:
     network: str
     console_log: str
     room: Room = NO_ROOM
+    plugged: tuple[Device, ...] = ()  # by attachments
 
 
 def domain_name(key: Key) -> str:
@@ -141,18 +154,10 @@ def _disks(spec: VirtualMachineSpec, parts: Parts) -> tuple[Disk, ...]:
     disk_bus, cdrom_bus = buses(spec)
     explicit = any(device.boot_order for device in parts.devices)
     found = [
-        Disk(
-            device.alias,
-            device.path,
-            cdrom_bus if device.cdrom else disk_bus,
-            "cdrom" if device.cdrom else "disk",
-            "qcow2",
-            readonly=device.key.kind != "VirtualDisk",
-            boot=device.boot_order if explicit else index,
-            serial=device.key.name[-20:],
-        )
+        _disk(device, cdrom_bus if device.cdrom else disk_bus, device.boot_order if explicit else index)
         for index, device in enumerate(parts.devices, 1)
     ]
+    found += [_disk(device, "scsi", None) for device in parts.plugged]  # whatever the spec says (behaviour 1.8)
     if parts.seed is not None:
         cdrom = parts.seed.sysprep or disk_bus in NO_READONLY_DISKS
         found.append(
@@ -167,6 +172,19 @@ def _disks(spec: VirtualMachineSpec, parts: Parts) -> tuple[Disk, ...]:
             )
         )
     return tuple(found)
+
+
+def _disk(device: Device, bus: Bus, boot: int | None) -> Disk:
+    return Disk(
+        device.alias,
+        device.path,
+        bus,
+        "cdrom" if device.cdrom else "disk",
+        "qcow2",
+        readonly=device.key.kind != "VirtualDisk",
+        boot=boot,
+        serial=device.key.name[-20:],
+    )
 
 
 def texts(spec: VirtualMachineSpec, hash_key: bytes) -> Mapping[str, str]:

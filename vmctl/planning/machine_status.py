@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from vmctl.planning import admission
 from vmctl.planning.conditions import Condition, find, seconds, timestamp, written
-from vmctl.planning.machine_hardware import named
+from vmctl.planning.machine_hardware import named, plugged_alias, plugged_name
+from vmctl.planning.usage import ATTACHED_BY, attachments_of, device_of
 from vmctl.resources.topology import sockets_for
 from vmctl.resources.units import shown_quantity
 
@@ -166,33 +167,51 @@ def _resources(running: Hardware | None, spec: VirtualMachineSpec, needs: Depend
 
 
 def _devices(world: World, needs: Dependencies) -> list[dict[str, Any]]:
-    """The devices that the machine really has and those that its spec adds; the seed medium is not one of them."""
+    """The devices that the machine really has and those that its spec and its attachments add; the seed medium is not
+    one of them.
+    """
     held = world.domain.holds if world.domain is not None else None
-    attached = {disk.alias: disk for disk in held.disks} if held is not None else {}
+    there = {disk.alias: disk for disk in held.disks} if held is not None else {}
     sizes = world.domain.block_sizes if world.domain is not None else {}
     found = []
-    for device in needs.devices:
+    for device in (*needs.devices, *needs.plugged):
         size = sizes.get(device.alias) or device.size_bytes
-        found.append(_device(device.key, attached.pop(device.alias, None), size, device.boot_order))
-    for alias, disk in attached.items():
-        key = named(alias)
-        if key is not None:  # taken out of the spec, or not ready any more: it stays until the machine is off
-            found.append(_device(key, disk, sizes.get(alias, 0), None))
+        disk = there.pop(device.alias, None)
+        found.append(_device(device.key, disk, size, device.boot_order, device.attachment))
+    told = {device.alias for device in needs.plugged}
+    by_alias = {plugged_alias(item.key.name): item for item in attachments_of(world.object.key, world.objects)}
+    for alias in (*there, *(name for name in _defined(world, needs) if name not in there and name not in told)):
+        key, attachment = named(alias), by_alias.get(alias)  # not wanted, or not ready any more: it stays for now
+        if attachment is not None:
+            key = device_of(attachment)
+        if key is not None:
+            name = attachment.key.name if attachment is not None else ""
+            found.append(_device(key, there.get(alias), sizes.get(alias, 0), None, name))
     return found
 
 
-def _device(key: Key, disk: Disk | None, size_bytes: int, boot_order: int | None) -> dict[str, Any]:
+def _defined(world: World, needs: Dependencies) -> list[str]:
+    """What attachments plugged into the definition, as long as that is going to be written anew."""
+    defined = world.domain.defined if world.domain is not None and needs.ready else None
+    if defined is None or world.object.terminating:
+        return []
+    return [disk.alias for disk in defined.disks if plugged_name(disk.alias)]
+
+
+def _device(key: Key, disk: Disk | None, size_bytes: int, boot_order: int | None, attachment: str) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "kind": key.kind,
         "name": key.name,
         "attached": disk is not None,
         "size": shown_quantity(size_bytes),
-        "hotplugged": False,
+        "hotplugged": bool(attachment),
     }
     if disk is not None and disk.target:
         entry["target"] = disk.target
     if boot_order:
         entry["bootOrder"] = boot_order
+    if attachment:
+        entry[ATTACHED_BY] = attachment
     return entry
 
 

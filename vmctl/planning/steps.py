@@ -79,11 +79,14 @@ class CopyLayer:
 
 @dataclass(frozen=True, slots=True)
 class GrowLayer:
-    """Make a disk larger; online when `running` names the machine and the alias that hold it."""
+    """Make a disk larger; online when `running` names the machine and the alias that hold it. `off`: machines that have
+    it when they are on, which somebody may have started by now.
+    """
 
     layer: Layer
     size_bytes: int
     running: tuple[str, str] | None = None
+    off: tuple[tuple[str, str], ...] = ()
 
     def describe(self) -> str:
         return "grow the disk" + (" while the machine runs" if self.running else "")

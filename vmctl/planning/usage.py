@@ -1,4 +1,6 @@
-"""Who uses what: the machines that refer to a disk or an image, and the one that holds a disk."""
+"""Who uses what: the machines that refer to a disk or an image, themselves or through an attachment, and the one that
+holds a disk.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
     from vmctl.planning.objects import Object, Objects
 
+ATTACHMENT = "VirtualMachineBlockDeviceAttachment"
+ATTACHED_BY = "virtualMachineBlockDeviceAttachmentName"  # names the attachment in a machine's status.blockDeviceRefs
 NO_ROOM = "PodNotStarted"  # reason of the condition Running while this host does not suit a machine
 ON = frozenset({"Starting", "Running", "Stopping", "Migrating", "Pause", "Degraded"})
 
@@ -51,31 +55,121 @@ def waits_for_room(machine: Object) -> bool:
     return running is not None and running["reason"] == NO_ROOM
 
 
-def may_have_open(machine: Object, device: Key) -> bool:
-    """Whether a machine may have a device open: it has it, or it is on and its spec names it.
+def device_of(attachment: Object) -> Key:
+    """The disk or image that an attachment plugs in."""
+    return _key(attachment, attachment.document["spec"]["blockDeviceRef"])
+
+
+def machine_of(attachment: Object) -> Key:
+    """The machine that an attachment plugs its device into."""
+    return Key("VirtualMachine", attachment.key.namespace, attachment.document["spec"]["virtualMachineName"])
+
+
+def attachments_of(key: Key, objects: Objects) -> list[Object]:
+    """The attachments that name a machine, a disk or an image, in the order they were made; of one moment, by name."""
+    found = (objects.get(other) for other in objects.mentioning(key) if other.kind == ATTACHMENT)
+    return sorted((item for item in found if item is not None), key=_seniority)
+
+
+def _seniority(item: Object) -> tuple[float, str]:
+    return item.created, item.key.name
+
+
+def conflict(attachment: Object, objects: Objects) -> str:
+    """Why an attachment can never have its device while things are declared as they are, or nothing."""
+    device = device_of(attachment)
+    if _in_spec(attachment, objects):
+        return (
+            f"{device.short} is in blockDeviceRefs of {machine_of(attachment).short} already: delete this attachment, "
+            "or take the device out there"
+        )
+    if device.kind != "VirtualDisk":  # images are read-only: any number of machines may have them, any number of times
+        return ""
+    for other in attachments_of(device, objects):
+        if other.key == attachment.key:
+            return ""
+        if not other.terminating and not _in_spec(other, objects):
+            return f"{device.short} is attached by {other.key.short}, which is older: delete one of the two"
+    return ""
+
+
+def _in_spec(attachment: Object, objects: Objects) -> bool:
+    machine = objects.get(machine_of(attachment))
+    return machine is not None and device_of(attachment) in device_keys(machine)
+
+
+def plugged_by(machine: Object, device: Key, objects: Objects) -> Object | None:
+    """The attachment by which a machine has a device, is to get it, or is giving it up."""
+    mine = (item for item in attachments_of(device, objects) if machine_of(item) == machine.key)
+    return next((item for item in mine if not conflict(item, objects)), None)
+
+
+def alias_in(machine: Object, device: Key, objects: Objects) -> str:
+    """How a machine's domain knows a device that the machine has, or will have."""
+    from vmctl.planning import machine_hardware  # pydantic, which a look at what is in use does not need
+
+    has = [entry for entry in machine.status.get("blockDeviceRefs") or () if _key(machine, entry) == device]
+    by = next((str(entry.get(ATTACHED_BY) or "") for entry in has if entry.get("attached")), None)
+    if by is None and device not in device_keys(machine):
+        attachment = plugged_by(machine, device, objects)
+        by = attachment.key.name if attachment is not None else ""
+    return machine_hardware.plugged_alias(by) if by else machine_hardware.alias(device)
+
+
+def may_have_open(machine: Object, device: Key, objects: Objects) -> bool:
+    """Whether a machine may have a device open: it has it, or it is on and its spec or an attachment names it.
 
     A machine whose manifest no longer names a disk keeps it until its next restart, and one that is being deleted until
     it is off.
     """
-    return device in attached_keys(machine) or (machine.phase in ON and device in device_keys(machine))
+    return device in attached_keys(machine) or (
+        machine.phase in ON and (device in device_keys(machine) or plugged_by(machine, device, objects) is not None)
+    )
 
 
 def machines_using(device: Object, objects: Objects, *, mounted: bool = False) -> Iterator[Object]:
-    """The machines that name a device or have it; with `mounted` only those that may have it open."""
-    found = (objects.get(key) for key in objects.mentioning(device.key) if key.kind == "VirtualMachine")
-    for machine in filter(None, found):
-        has = may_have_open(machine, device.key)
-        if has or (not mounted and device.key in device_keys(machine)):
+    """The machines that name a device, have it, or are to have it plugged in; with `mounted` only those that may have
+    it open.
+    """
+    by_spec = (key for key in objects.mentioning(device.key) if key.kind == "VirtualMachine")
+    plugged = {machine_of(item): item for item in attachments_of(device.key, objects)}
+    for machine in filter(None, map(objects.get, dict.fromkeys((*by_spec, *plugged)))):
+        has = may_have_open(machine, device.key, objects)
+        by = plugged_by(machine, device.key, objects)
+        if has or (not mounted and (device.key in device_keys(machine) or (by is not None and not by.terminating))):
             yield machine
+
+
+def named_with(machine: Object, device: Key, objects: Objects) -> str:
+    """A machine that has a device, for sentences, with the attachment by which it has it."""
+    by = plugged_by(machine, device, objects)
+    return machine.key.name + (f" by {by.key.short}" if by is not None else "")
+
+
+def how_to_free(device: Object, machine: Object, objects: Objects) -> str:
+    """What ends a machine's use of a device."""
+    by = plugged_by(machine, device.key, objects)
+    if by is not None and by.terminating:
+        return "it is being detached"
+    if by is not None:
+        return "delete that attachment, or stop the machine"
+    what = "disk" if device.key.kind == "VirtualDisk" else "image"
+    return f"stop or delete that machine, or take the {what} out of its blockDeviceRefs"
 
 
 def holder(disk: Object, objects: Objects) -> Object | None:
     """The one machine that has a disk: who runs with it; else, of those that want to be on, the oldest.
 
-    Both of two machines that start at the same moment come to the same answer, so neither needs to ask the other.
+    Both of two machines that start at the same moment come to the same answer, so neither needs to ask the other. Who
+    has the disk comes before who is about to, and a machine whose spec names it before one that it is plugged into.
     """
-    users = sorted(machines_using(disk, objects), key=lambda machine: (machine.created, machine.key.name))
-    running = [machine for machine in users if may_have_open(machine, disk.key)]
+
+    def rank(machine: Object) -> tuple[bool, bool, float, str]:
+        has = disk.key in attached_keys(machine)
+        return not has, not has and disk.key not in device_keys(machine), machine.created, machine.key.name
+
+    users = sorted(machines_using(disk, objects), key=rank)
+    running = [machine for machine in users if may_have_open(machine, disk.key, objects)]
     if running:
         return running[0]
     return next((machine for machine in users if wants_on(machine)), None)

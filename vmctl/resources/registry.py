@@ -277,6 +277,7 @@ KINDS: tuple[Kind, ...] = (
         "VirtualMachineBlockDeviceAttachment",
         "virtualmachineblockdeviceattachments",
         "vmbda",
+        acts=True,
         priority=31,
         columns=(
             PHASE,
