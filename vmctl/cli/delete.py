@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from vmctl.cli.session import Session
     from vmctl.engine.deleting import Deletion
+    from vmctl.engine.origins import Origin
     from vmctl.engine.session import Session as Engine
 
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     examples="""
     vmctl delete vm linux-vm
     vmctl delete vm/linux-vm vd/linux-disk --wait
+    vmctl delete vm linux-vm --from-file
     vmctl delete -f machines/
     """,
 )
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     "--force", is_flag=True, help="Cut the power of machines instead of shutting them down; asks for each name."
 )
 @click.option("--yes", is_flag=True, help="With --force: do not ask.")
+@click.option("--from-file", is_flag=True, help="Remove the documents from their files as well.")
 @click.option("--ignore-not-found", is_flag=True, help="What does not exist counts as deleted.")
 @pass_session
 def command(
@@ -54,17 +58,23 @@ def command(
     timeout: str | None,
     force: bool,
     yes: bool,
+    from_file: bool,
     ignore_not_found: bool,
 ) -> int:
     """Delete objects.
 
     A machine is shut down and removed, its disks stay. A disk named here goes with its data. With -f disks are kept,
     unless their annotation vmctl.dev/deletion-policy says Delete: a manifest that is gone is not the name of a disk.
+
+    What a daemon would make again, because a file in its directory declares it, is not deleted unless --from-file
+    removes the document too.
     """
-    from vmctl.engine.deleting import delete
+    from vmctl.engine.deleting import delete, refuse_always_there
 
     if bool(what) == bool(filename):
         raise UsageError("name objects or give files, one of the two", remedy="for example  vmctl delete vm linux-vm")
+    if from_file and filename:
+        raise UsageError("--from-file goes with names of objects", remedy="leave out -f")
     keys = (
         _of_files(session, filename, recursive=recursive)
         if filename
@@ -77,13 +87,34 @@ def command(
         absent = [key for key in keys if engine.ledger.get(key) is None]
         if absent and not ignore_not_found and not filename:
             raise NotFoundError("; ".join(asking.not_found(key) for key in absent))
-        deletions = delete(
-            engine.store, engine.ledger, [key for key in keys if key not in absent], by_name=not filename, force=force
-        )
+        there = [key for key in keys if key not in absent]
+        refuse_always_there(there)
+        declared = [] if filename else _documents(engine, there, remove=from_file)
+        deletions = delete(engine.store, engine.ledger, there, by_name=not filename, force=force)
+        for origin in declared:
+            output.remark(
+                f"{origin.stored.key.short} is declared in {origin.place}:"
+                f" the next apply of {origin.directory} brings it back"
+            )
         going = [item.key for item in deletions if item.done == "deleted"]
         gone = lambda: all(engine.ledger.get(key) is None for key in going)  # noqa: E731  # a predicate of two uses
         engine.converge(going, until=gone if wait else None, timeout_s=timeout_s)
         return _report(engine, deletions, wait=wait)
+
+
+def _documents(engine: Engine, keys: Sequence[Key], *, remove: bool) -> list[Origin]:
+    """Those of the objects that the next apply of a directory makes again; with `remove` their documents go, so none.
+
+    Raises ChangeRefused where a daemon would make them again at once.
+    """
+    from vmctl.engine import withdrawing
+
+    found = withdrawing.declared(engine.store, keys)
+    if remove:
+        withdrawing.without_documents(found, keys)
+        return []
+    withdrawing.refuse_watched(engine.store, Path(engine.place.state_dir), found)
+    return [origin for origin in found if origin.stored.source]
 
 
 def _report(engine: Engine, deletions: Sequence[Deletion], *, wait: bool) -> int:

@@ -40,12 +40,17 @@ def delete(store: Store, ledger: Ledger, keys: Iterable[Key], *, by_name: bool, 
     Raises ChangeRefused for what is always there; nothing is marked then.
     """
     keys = list(keys)
+    refuse_always_there(keys)
+    return [_delete(store, ledger, key, by_name=by_name, force=force) for key in keys]
+
+
+def refuse_always_there(keys: Iterable[Key]) -> None:
+    """Raise ChangeRefused when one of the objects exists without being declared."""
     refused = [key.short for key in keys if always_there(key)]
     if refused:
         raise ChangeRefused(
             f"{', '.join(refused)} cannot be deleted: it is always there", remedy="leave it out; nothing was changed"
         )
-    return [_delete(store, ledger, key, by_name=by_name, force=force) for key in keys]
 
 
 def _delete(store: Store, ledger: Ledger, key: Key, *, by_name: bool, force: bool) -> Deletion:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vmctl.state.store import Store
 
 ENGINE, LAST_WORK = "engine", "last-work"
+WATCHED = "watched"  # the note in which a daemon lists its sources
 SHOWN = {"running": "Running", "paused": "Pause", "stopping": "Stopping", "crashed": "Stopping", "off": "Stopped"}
 ON = frozenset({"Running", "Pause", "Stopping", "Migrating"})
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vmctl.state.stored import Stored
 
 UNAPPLIED = "it has changes that are not applied yet"
+ABSENT = "no file of it declares the object any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def origin(store: Store, stored: Stored) -> Origin:
         return Origin(stored, None, directory, f"{found.file}{line}", f"it cannot be read: {found.what}")
     if found is None and stored.source:
         where = directory or stored.file
-        return Origin(stored, None, directory, where, "no file of it declares the object any more")
+        return Origin(stored, None, directory, where, ABSENT)
     if found is None:  # the file that was given once is gone: nothing declares the object but the store
         return Origin(stored)
     return Origin(stored, found, directory, f"{found.file}:{found.line}", _hindrance(store, stored, found, directory))

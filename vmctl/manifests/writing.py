@@ -81,6 +81,17 @@ def write(home: Held, text: str) -> None:
         raise ChangeRefused(f"{home.file}:{home.line}: cannot be written: {error.strerror}") from error
 
 
+def erase(home: Held) -> None:
+    """Remove the file, and what it is a link to. Raises ChangeRefused as `write` does."""
+    real = Path(os.path.realpath(home.file))
+    try:
+        _refuse_change(real, _encoded(home, home.text))
+        real.unlink()
+        Path(home.file).unlink(missing_ok=True)
+    except OSError as error:
+        raise ChangeRefused(f"{home.file}:{home.line}: cannot be removed: {error.strerror}") from error
+
+
 def reread(home: Held, text: str) -> Held | None:
     """The object in the new text of its file; None when it is not there."""
     found = held(home.file, _encoded(home, text), home.declared.key)
