@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from vmctl.resources.keys import Key
 
 log = logging.getLogger(__name__)
-WATCHED = "watched"  # the note that lists the sources of a daemon
 RESYNC_S = 60.0
 QUIET_S = 2.0  # after so long without a change, what has come to rest is marked and cleared up
 AGAIN_S = 0.02  # until the next try of a look that somebody's writing put off
@@ -150,7 +149,7 @@ class Runner:
         finally:
             self._session.cancel()
             self._supervisor.stopping()
-            self._session.store.note(freshness.ENGINE, WATCHED, "[]")
+            self._session.store.note(freshness.ENGINE, freshness.WATCHED, "[]")
             ended = self.convergence.drain(within_s=DRAIN_S)
         return ended
 
@@ -206,8 +205,8 @@ class Runner:
             self.convergence.changed(key)
         self._moved_at = self._clock.elapsed() if look.moved else self._moved_at
         watched = json.dumps(sorted(self.gathering.identities))
-        if self._session.store.notes(freshness.ENGINE).get(WATCHED) != watched:
-            self._session.store.note(freshness.ENGINE, WATCHED, watched)
+        if self._session.store.notes(freshness.ENGINE).get(freshness.WATCHED) != watched:
+            self._session.store.note(freshness.ENGINE, freshness.WATCHED, watched)
 
     def _resync(self) -> None:
         """Ask for a pass over everything that is not as its last pass left it."""
