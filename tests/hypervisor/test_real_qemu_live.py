@@ -52,6 +52,7 @@ def test_a_guest_sees_every_live_change(driver: LibvirtDriver, images: Path) -> 
     check_cores(driver, wanted, guest)
     check_share(driver, wanted)
     check_memory(driver, wanted, guest)
+    check_memory_in_use(driver, wanted, guest)
     check_disk(driver, wanted, guest, images)
     check_reboot(driver, wanted, guest, reboots)
 
@@ -85,6 +86,17 @@ def check_memory(driver: LibvirtDriver, wanted: Hardware, guest: Inside) -> None
     (_, first), (_, most), (_, least) = has.items()
     assert most - first == pytest.approx(112 * MIB, abs=8 * MIB)
     assert most - least == pytest.approx(312 * MIB, abs=8 * MIB)
+
+
+def check_memory_in_use(driver: LibvirtDriver, wanted: Hardware, guest: Inside) -> None:
+    """A guest that needs its memory keeps it, and nothing in it is killed."""
+    guest.run("dd if=/dev/zero of=/dev/shm/full bs=1M count=60")
+    with pytest.raises(Rejected, match=r"gave back \d+Mi of 136Mi"):
+        driver.set_memory(wanted.uid, 64 * MIB)
+    rest = seen_running(driver, wanted.uid).memory_kib
+    assert 64 * MIB < rest < 200 * MIB
+    assert guest.run("wc -c < /dev/shm/full; rm /dev/shm/full").split() == [str(60 << 20)]
+    driver.set_memory(wanted.uid, 200 * MIB)
 
 
 def check_size(driver: LibvirtDriver, wanted: Hardware, guest: Inside, kib: int) -> int:

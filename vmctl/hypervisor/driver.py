@@ -5,9 +5,9 @@ only domains that carry our metadata with this installation's id. Destructive ve
 the domain's metadata first and raise Exists when they are not ours.
 
 Live verbs (set_…, plug_…, unplug_…, resize) change a running machine and nothing else: its definition is written by
-`define`, before. They return when the guest has the change, are idempotent, and raise NotFound where there is no such
-machine, Rejected with the host's own words when it is off or when host or guest refuse: the change then waits for a
-restart.
+`define`, before. They return when the guest has the change (a plugged disk: when it has been given it), are idempotent,
+and raise NotFound where there is no such machine, Rejected with the host's own words when it is off or when host or
+guest refuse: the change then waits for a restart. One that was cut short in the middle is seen as not done.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ class Driver(Protocol):
     def set_memory(self, uid: str, kib: int) -> None:
         """Give the guest memory or ask it to give some back, within the room it was started with.
 
-        Waits while the guest makes progress. One that keeps memory settles at what it has, and Rejected says how much
-        it gave.
+        Takes no more than the guest says it can do without, and waits while it makes progress. One that keeps memory
+        settles at what it has, and Rejected says how much it gave.
         """
 
     def plug_disk(self, uid: str, disk: Disk) -> None:

@@ -203,33 +203,33 @@ class LibvirtDriver:
 
     def set_cores(self, uid: str, cores: int) -> None:
         """Raise the number of cores and bring them online in the guest."""
-        from vmctl.hypervisor import live
+        from vmctl.hypervisor.cores import set_cores
 
-        live.set_cores(self._must_own(uid, "add cores to"), cores, self._pace)
+        set_cores(self._must_own(uid, "add cores to"), cores, self._pace)
 
     def set_core_fraction(self, uid: str, percent: int) -> None:
         """Set the guaranteed share of each core."""
-        from vmctl.hypervisor import live
+        from vmctl.hypervisor.cores import set_core_fraction
 
-        live.set_core_fraction(self._must_own(uid, "set the CPU share of"), percent)
+        set_core_fraction(self._must_own(uid, "set the CPU share of"), percent)
 
     def set_memory(self, uid: str, kib: int) -> None:
         """Give the guest memory or ask it to give some back, and wait until it has."""
-        from vmctl.hypervisor import live
+        from vmctl.hypervisor.balloon import set_memory
 
-        live.set_memory(self._must_own(uid, "change the memory of"), kib, self._pace)
+        set_memory(self._must_own(uid, "change the memory of"), kib, self._pace)
 
     def plug_disk(self, uid: str, disk: Disk) -> None:
         """Attach a disk or CD-ROM; nothing when it is there."""
-        from vmctl.hypervisor import plugging
+        from vmctl.hypervisor.plugging import plug
 
-        plugging.plug(self._must_own(uid, "plug a disk into"), disk)
+        plug(self._must_own(uid, "plug a disk into"), disk)
 
     def unplug_disk(self, uid: str, alias: str) -> None:
         """Detach a disk and return when it is gone; nothing when it is not there."""
-        from vmctl.hypervisor import plugging
+        from vmctl.hypervisor.plugging import unplug
 
-        plugging.unplug(self._must_own(uid, "unplug a disk from"), alias, self._pace)
+        unplug(self._must_own(uid, "unplug a disk from"), alias, self._pace)
 
     def guest(self, uid: str, *, timeout_s: int = 2) -> Guest | None:
         """What the agent says; None when no agent answers in time."""

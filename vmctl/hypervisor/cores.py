@@ -1,8 +1,7 @@
-"""Cores, their guaranteed share and the memory of a running machine.
+"""The cores of a running machine, and their guaranteed share.
 
-Each change is finished inside the guest before it counts: cores are online there, memory is what it has. A core that
-the host has plugged in is not taken out again (libvirt's unplug times out and leaves the guest with half of it), so the
-agent is asked first whether it will answer.
+Cores count when they are online inside the guest. One that the host has plugged in is not taken out again (libvirt's
+unplug times out and leaves the guest with half of it), so the agent is asked first whether it will answer.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import libvirt
 
 from vmctl.hypervisor import agent
-from vmctl.hypervisor.memory import most_kib, whole_mib
 from vmctl.hypervisor.processors import Processor, plugged_cores, render_shares
 from vmctl.hypervisor.running import LIVE, note, read, refusing, rejected
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from vmctl.planning.hardware import Cpu
 
 _CORES_PATIENCE_S = 10.0
-_MEMORY_PATIENCE_S = 15.0
 _NO_AGENT = "install and start qemu-guest-agent in the guest, or restart the machine (`vmctl restart`)"
 
 
@@ -63,50 +60,6 @@ def set_core_fraction(domain: Any, percent: int) -> None:
         note(domain, replace(running.record, processor=replace(processor, cpu=replace(cpu, shares_percent=percent))))
 
 
-def set_memory(domain: Any, kib: int, pace: Pace) -> None:
-    """Move the balloon and wait until the guest has followed; see the contract."""
-    doing = "change the memory of"
-    with refusing(domain, doing):
-        running = read(domain, doing)
-        before, goal, most = running.hardware.memory_kib, whole_mib(kib), most_kib(running.root)
-        if kib == before:
-            return
-        if goal > most:
-            raise rejected(domain, doing, f"it was started with room for {_mi(most)}, not for {_mi(goal)}")
-        domain.setMemoryFlags(goal, LIVE)
-        shrinks = kib < before
-        reached = pace.watch(
-            lambda: _present_kib(domain),
-            lambda present: present <= goal if shrinks else present >= goal,
-            patience_s=_MEMORY_PATIENCE_S,
-        )
-        if (reached > goal) if shrinks else (reached < goal):
-            _settle(domain, running, reached, goal)
-        note(domain, replace(running.record, memory=replace(running.record.memory, target=kib)))
-
-
-def _settle(domain: Any, running: Running, reached: int, goal: int) -> None:
-    """Leave a guest with what it has come to, and raise Rejected that says so."""
-    before = running.hardware.memory_kib
-    shrinks = goal < before
-    moved = max(before - reached, 0) if shrinks else max(reached - before, 0)
-    # One that never answered may have more than it had before it was asked: that is what it will come to when it does.
-    rest = reached if moved else before
-    domain.setMemoryFlags(whole_mib(rest), LIVE)
-    note(domain, replace(running.record, memory=replace(running.record.memory, target=rest)))
-    did, what = ("gave back", before - goal) if shrinks else ("took", goal - before)
-    why = f"the guest {did} {_mi(moved)} of {_mi(what)}"
-    silent = "" if moved else "; does it have the virtio balloon driver, and has it booted?"
-    raise rejected(domain, "change the memory of", why + silent)
-
-
-def _present_kib(domain: Any) -> int:
-    """What the live document says that the guest has. QEMU itself knows up to a second earlier, but a later look at the
-    document must not find less done than was promised.
-    """
-    return int(domain.info()[2])
-
-
 def _ask_agent(domain: Any, doing: str) -> None:
     try:
         agent.cores(domain)
@@ -142,7 +95,3 @@ def _set_shares(domain: Any, cpu: Cpu) -> None:
 def _processor(running: Running, *, counted: int | None = None) -> Processor:
     known = running.record.processor or Processor(running.hardware.cpu)
     return known if counted is None else replace(known, counted=counted)
-
-
-def _mi(kib: int) -> str:
-    return f"{kib // 1024}Mi"
