@@ -107,25 +107,15 @@ def _short(value: Any) -> str:
 def _patches(previews: list[Preview]) -> list[dict[str, Any]]:
     import jsonpatch
 
+    from vmctl.resources.secrecy import masked
+
     return [
         {
             "object": str(preview.key),
             "namespace": preview.key.namespace,
             "patch": [{"op": "remove", "path": ""}]
             if preview.verb == "prune"
-            else jsonpatch.make_patch(_masked(preview.old), _masked(preview.new)).patch,
+            else jsonpatch.make_patch(masked(preview.old), masked(preview.new)).patch,
         }
         for preview in previews
     ]
-
-
-def _masked(document: dict[str, Any]) -> dict[str, Any]:
-    """The document without what is secret."""
-    masked: dict[str, Any] = json.loads(json.dumps(document))
-    for name in ("data", "stringData"):
-        if document.get("kind") == "Secret" and name in masked:
-            masked[name] = dict.fromkeys(masked[name], "<hidden>")
-    provisioning = (masked.get("spec") or {}).get("provisioning")
-    if isinstance(provisioning, dict) and "userData" in provisioning:
-        provisioning["userData"] = "<hidden>"
-    return masked
