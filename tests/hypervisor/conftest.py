@@ -151,15 +151,19 @@ def qemu_subject(qemu_uri: str, images: Path) -> Iterator[Subject]:
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), str(size_bytes)], check=True)
         return path
 
-    impatient = Pace(elapsed=lambda: 20 * time.monotonic())
-    driver = LibvirtDriver(qemu_uri, INSTALLATION, pace=impatient)
+    speed = 1.0
+
+    def make_stubborn(_uid: str) -> None:
+        nonlocal speed
+        speed = 20.0  # in its firmware, no guest gives anything back; nobody needs to wait long for that
+
+    driver = LibvirtDriver(qemu_uri, INSTALLATION, pace=Pace(elapsed=lambda: speed * time.monotonic()))
 
     def reset(uid: str) -> None:
         driver._connection.get().lookupByUUIDString(uid).reset()
 
     other = LibvirtDriver(qemu_uri, "another", events=False)
-    # In its firmware, no guest gives anything back.
-    yield Subject(driver, other, make_disk, lambda _uid: None, reset)
+    yield Subject(driver, other, make_disk, make_stubborn, reset)
     for uid in driver.listing():
         driver.destroy(uid)
         driver.undefine(uid)
