@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import disks, listing, loading, machines, table
+from tests.bench import disks, listing, loading, machines, reboots, table
 from tests.bench.stage import Stage
 from tests.e2e.private_host import PrivateHost
 
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
     from tests.bench.measuring import Line
 
-PARTS = {"listing": listing.lines, "loading": loading.lines, "machines": machines.lines, "disks": disks.lines}
+PARTS = {
+    "listing": listing.lines,
+    "loading": loading.lines,
+    "machines": machines.lines,
+    "disks": disks.lines,
+    "reboots": reboots.lines,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
