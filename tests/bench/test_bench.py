@@ -21,6 +21,7 @@ LINES = (
     "apply again, nothing to do (3 machines)",
     "apply of 15 machines that stay off, each",
     "10 disks from a 10 GiB image",
+    "guest reboot with a change waiting",
 )
 
 
