@@ -248,10 +248,17 @@ def _writable(found: Origin, document: Document | None) -> Held:
 
 def _file_refused(found: Origin, why: str, document: Document | None) -> FileRefused:
     patch = patches.for_file(found, document) if document is not None else ""
-    first = "`vmctl apply` it first, and repeat the command"
-    remedy = f"make the change there, and apply it{'; it is printed above' if patch else ''}"
+    remedy = "make the change there, and apply it"
+    if found.hindrance == UNAPPLIED:
+        remedy = "`vmctl apply` it first, and repeat the command"
+    elif found.held is not None and patch.startswith("---"):
+        remedy = (
+            f"`patch -p1 -d {patches.where(found.held, found.directory)}` takes what is printed here; then apply it"
+        )
+    elif patch:
+        remedy = "make the change there that is printed here as a JSON patch, and apply it"
     return FileRefused(
         f"{found.stored.key.short} comes from a file that cannot be written: {why}",
-        remedy=first if found.hindrance == UNAPPLIED else remedy,
+        remedy=remedy,
         patch=patch,
     )

@@ -39,12 +39,16 @@ def for_file(found: Origin, document: Document) -> str:
 
 def unified(held: Held, text: str, directory: str) -> str:
     """A diff for `patch -p1` or `git apply` in the object's directory, that of the file where no directory owns it."""
-    real = os.path.realpath(held.file)
-    inside = directory if directory and Path(real).is_relative_to(directory) else str(Path(real).parent)
-    name = os.path.relpath(real, inside)
+    name = os.path.relpath(os.path.realpath(held.file), where(held, directory))
     before, after = (StringIO(each, newline="").readlines() for each in (held.text, text))
     lines = difflib.unified_diff(before, after, fromfile=f"a/{name}", tofile=f"b/{name}")
     return "".join(line if line.endswith("\n") else line + NO_NEWLINE for line in lines)
+
+
+def where(held: Held, directory: str) -> str:
+    """The directory that a diff is made for."""
+    real = Path(os.path.realpath(held.file))
+    return directory if directory and real.is_relative_to(directory) else str(real.parent)
 
 
 def json_patch(before: Document, after: Document) -> str:
