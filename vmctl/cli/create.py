@@ -57,6 +57,6 @@ def _create(engine: Engine, manifest: Manifest) -> Key:
         name = manifest.generate_name + "".join(secrets.choice(LETTERS) for _ in range(SUFFIX))
         key = key._replace(name=name)
         document = {**document, "metadata": {**document["metadata"], "name": name}}
-    stored = engine.store.create(key, document, file=manifest.file, line=manifest.line)
+    stored = engine.store.create(key, document, file=manifest.path, line=manifest.line)
     engine.ledger.learn(stored)
     return key

@@ -115,7 +115,7 @@ class Sheet:
         from vmctl.manifests.reading import values
 
         if self.bounds is not None:
-            whole = text.replace("\n", "\r\n") if self.crlf else text
+            whole = text.replace("\r\n", "\n").replace("\n", "\r\n") if self.crlf else text
             return editing.revise_text(engine.ledger, engine.store, self.found, whole)
         read = values(text, is_json=self.as_json)
         documents = [each for each in read[0] if each is not None] if read else []
