@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from vmctl.engine import applying, provenance, pruning
 from vmctl.errors import ChangeRefused, GraphError, Problem, UsageError
 from vmctl.manifests import finding, loading, sources, watching
+from vmctl.manifests.memory import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,6 +69,8 @@ class Gathering:
     clock: Clock
     cache: ParseCache
     prunes: Pruning | None = None
+    _memory: Memory = field(init=False)
+    _put_for: list[Source] = field(default_factory=list["Source"])
     _known: dict[str, Source] = field(default_factory=dict[str, "Source"])
     _absences: dict[str, Absences] = field(default_factory=dict[str, "Absences"])
     _stored: dict[Key, tuple[str, str, int]] = field(default_factory=dict["Key", tuple[str, str, int]])
@@ -75,6 +78,9 @@ class Gathering:
     _unknown: dict[str, Problem] = field(default_factory=dict[str, Problem])
     _told: set[Key] = field(default_factory=set["Key"])
     _waits_since: float | None = None
+
+    def __post_init__(self) -> None:
+        self._memory = Memory(self.clock.now)
 
     @property
     def identities(self) -> list[str]:
@@ -87,7 +93,7 @@ class Gathering:
         found = self._sources()
         if reason := self._put_off(found):
             return Look(put_off=reason)
-        loaded = loading.load(self.directories, recursive=self.recursive, cache=self.cache)
+        loaded = loading.load(self.directories, recursive=self.recursive, cache=self.cache, memory=self._memory)
         good = applying.judge(loaded, keep_going=True)
         problems = [*loaded.problems, *loaded.not_acting, *applying.refusals(loaded)]
         problems += self._unknown.values()
@@ -169,11 +175,14 @@ class Gathering:
 
     def _put(self, news: list[Manifest], found: list[Source], problems: list[Problem]) -> dict[Key, str]:
         """Store the manifests and where they came from; what was done with each."""
+        if not news and found == self._put_for:
+            return {}
         try:
             applied = applying.store_all(self.store, self.ledger, news, sources=found)
         except (GraphError, ChangeRefused) as error:
             problems.append(Problem(news[0].file if news else "", 0, 0, f"nothing new is taken: {error.message}"))
             return {}
+        self._put_for = found
         self._stored |= {item.key: _place(item) for item in news}
         for one in applied:
             if one.why and one.key not in self._told:

@@ -48,7 +48,7 @@ class Ledger:
         self._store = store
         self._lock = threading.RLock()
         self._objects = Objects()
-        self._version = -1
+        self._version = self._seen = -1  # what data_version told last, and the newest version of an object
         self.changed = changed
         self.refresh()
 
@@ -66,21 +66,17 @@ class Ledger:
             if version == self._version:
                 return []
             self._version = version
-            fresh = {stored.key: as_object(stored) for stored in self._store.list()}
-            moved = [
-                key for key, item in fresh.items() if (old := self._objects.get(key)) is None or _differs(old, item)
-            ]
-            gone = [key for key in self._objects.by_key if key not in fresh]
-            for key, item in fresh.items():  # keep parsed models of what did not change
-                old = self._objects.get(key)
-                if (
-                    old is not None
-                    and old.uid == item.uid
-                    and old.version == item.version
-                    and old.deleted == item.deleted
-                ):
-                    fresh[key] = old
-            self._objects = Objects(fresh)
+            self._seen, written, uids = self._store.since(self._seen)
+            before = self._objects
+            fresh = [as_object(stored) for stored in written]
+            names = {item.key for item in fresh}
+            gone = [key for key, item in before.by_key.items() if item.uid not in uids and key not in names]
+            news = [item for item in fresh if (old := before.get(item.key)) is None or not _same(old, item)]
+            moved = [item.key for item in news if (old := before.get(item.key)) is None or _differs(old, item)]
+            for item in news:
+                if (old := before.get(item.key)) is not None and old.document == item.document:
+                    self._share_model(old, item)
+            self._objects = before.with_changes(news, gone)
             return [*moved, *gone]
 
     def set_status(self, item: Object, status: Mapping[str, Any]) -> Object:
@@ -122,7 +118,10 @@ class Ledger:
             self._store.remove(item.uid)
             self._objects = self._objects.with_changes((), gone=[item.key])
         had = attached_keys(item) if item.key.kind == "VirtualMachine" else ()
-        self.changed(item.key, (*references(item.key, item.document), *had))  # a disk is free now
+        named = tuple(references(item.key, item.document))
+        if item.key.kind == "VirtualMachineOperation":  # who waited for its end comes next
+            had = frozenset(other for key in named for other in self._objects.mentioning(key))
+        self.changed(item.key, (*named, *had))  # a disk is free now
 
     def learn(self, stored: Stored) -> None:
         """Take in an object that this process wrote through the store itself."""
@@ -134,6 +133,11 @@ class Ledger:
         """A status does not change the manifest: keep what was parsed."""
         if "model" in old.__dict__:
             new.__dict__["model"] = old.__dict__["model"]
+
+
+def _same(old: Object, new: Object) -> bool:
+    """Whether nothing of an object is news: what this process wrote itself comes back when it is read."""
+    return not _differs(old, new) and old.status == new.status
 
 
 def _differs(old: Object, new: Object) -> bool:

@@ -6,9 +6,12 @@ processes, the timer. Each of them may be lost; the timer alone would be enough.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import itertools
 import json
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -253,6 +256,7 @@ class Runner:
         self._session.store.note(freshness.ENGINE, freshness.LAST_WORK, str(self._clock.now()))
         self._wanted.resync = True
         self._supervisor.status(self._summary())
+        give_back_memory()
 
     def _summary(self) -> str:
         objects = len(self._session.ledger.snapshot().by_key)
@@ -288,6 +292,16 @@ class Runner:
         self._moved_at = self._clock.elapsed()
         if before.phase != after.phase:
             log.info("%s: %s → %s", after.key.short, before.phase or "new", after.phase)
+
+
+def give_back_memory() -> None:
+    """Return what a burst of passes needed to the system; the C library would keep most of it for the next one.
+
+    Five hundred machines made at once leave 35 MiB behind otherwise. Not every C library can (musl has no such call).
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Marks:

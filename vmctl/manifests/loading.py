@@ -18,6 +18,7 @@ from vmctl.manifests.reading import Entry, Reading, place, read
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from vmctl.manifests.memory import Memory
     from vmctl.resources.keys import Key
 
 STDIN = finding.Candidate("<stdin>", "")
@@ -29,6 +30,7 @@ def load(
     recursive: bool = False,
     stdin: TextIO | BinaryIO | None = None,
     cache: ParseCache | None = None,
+    memory: Memory | None = None,
     namespace: str = "default",
     allow_generate_name: bool = False,
 ) -> Loaded:
@@ -37,7 +39,7 @@ def load(
     `manifests` leaves out what is wrong, and both sides of a name that is there twice.
     """
     found = finding.find([path for path in paths if path != "-"], recursive=recursive)
-    loading = _Loading(namespace, cache, problems=found.problems)
+    loading = _Loading(namespace, cache, memory, problems=found.problems)
     with _collector_paused():
         for candidate in found.files:
             loading.take_file(candidate)
@@ -48,6 +50,8 @@ def load(
             loading.problems.append(Problem(paths[0], 0, 0, "nothing is declared here", "write a manifest into it"))
         if cache is not None:
             cache.flush()
+        if memory is not None:
+            memory.keep({candidate.real for candidate in found.files})
     return Loaded(
         tuple(loading.manifests),
         in_order(loading.problems),
@@ -74,6 +78,7 @@ def _collector_paused() -> Iterator[None]:
 class _Loading:
     namespace: str
     cache: ParseCache | None
+    memory: Memory | None
     problems: list[Problem]
     manifests: list[Manifest] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
@@ -85,6 +90,12 @@ class _Loading:
 
     def take_file(self, candidate: finding.Candidate) -> None:
         """Read one file, or take from the cache what it came to; the second name of a file brings nothing new."""
+        stamp, known = self.memory.get(candidate.real) if self.memory is not None else (None, None)
+        if stamp is not None and known is not None:
+            if stamp[:2] not in self.seen:
+                self.seen.add(stamp[:2])
+                self._add(candidate, known)
+            return
         content = finding.read(candidate)
         if isinstance(content, Problem):
             self.problems.append(content)
@@ -93,7 +104,10 @@ class _Loading:
         if identity in self.seen:
             return
         self.seen.add(identity)
-        self._add(candidate, self._reading(candidate, data))
+        reading = self._reading(candidate, data)
+        if self.memory is not None:
+            self.memory.put(candidate.real, stamp, reading)
+        self._add(candidate, reading)
 
     def take_stdin(self, stdin: TextIO | BinaryIO) -> None:
         """Read what is piped in; it is never kept."""

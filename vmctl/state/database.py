@@ -154,6 +154,19 @@ class Database:
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
 
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A connection whose statements all see the database as it was at the first of them."""
+        with self.reading() as connection:
+            if connection.in_transaction:
+                yield connection
+                return
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("COMMIT")
+
     def _taken(self) -> sqlite3.Connection:
         try:
             return self._idle.pop()

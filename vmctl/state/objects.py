@@ -41,6 +41,15 @@ class Objects(Section):
         found.sort(key=_place)
         return found
 
+    def since(self, version: int) -> tuple[int, Listing, set[str]]:
+        """What has changed after a version: the version now, the objects, and the uids of all that there are."""
+        with self._database.snapshot() as connection:
+            now: int = connection.execute("SELECT value FROM meta WHERE name = 'resource_version'").fetchone()[0]
+            found = self._read(connection, "WHERE resource_version > ?", (version,))
+            uids = {uid for (uid,) in connection.execute("SELECT uid FROM objects")}
+        found.sort(key=_place)
+        return now, found, uids
+
     def apply(
         self,
         key: Key,
