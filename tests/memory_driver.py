@@ -189,6 +189,8 @@ class MemoryDriver:
             present = next((one for one in running.disks if one.alias == disk.alias), None)
             if present is not None and present.source == disk.source:
                 return
+            if machine.refuses_plug is not None:
+                raise machine.refuses_plug
             if present is not None or disk.bus in ("sata", "ide"):
                 raise Rejected(f"{disk.alias} cannot be plugged into {machine.domain}", subject=disk.alias)
             defined = machine.defined.disks if machine.defined is not None else ()

@@ -74,6 +74,7 @@ class Machine:
     keeps_memory_kib: int = 0
     keeps_disks: set[str] = field(default_factory=set[str])
     refuses_start: HypervisorError | None = None
+    refuses_plug: HypervisorError | None = None
     sizes: dict[str, int] = field(default_factory=dict[str, int])
     console: MemoryConsole | None = None
     changes: int = 0

@@ -119,7 +119,8 @@ def _apply(
 
     with working.at_work(session) as engine:
         leaving = pruning.leaving(engine.store, engine.ledger.snapshot())
-        applying.guard(engine.ledger, applying.changed(engine.ledger, manifests))
+        going = [key for source in leaving for key in source.pruned]
+        applying.guard(engine.ledger, applying.changed(engine.ledger, manifests), going)
         applied = applying.store_all(engine.store, engine.ledger, manifests, sources=sources, take_over=take_over)
         for each in applied:
             output.line(str(each))
@@ -166,7 +167,8 @@ def foresee(
     from vmctl.engine import applying, once
 
     leaving = pruning.leaving(host.store, host.ledger.snapshot())
-    applying.guard(host.ledger, manifests)
+    going = [key for source in leaving for key in source.pruned]
+    applying.guard(host.ledger, applying.changed(host.ledger, manifests), going)
     if not take_over:
         applying.refuse_other_owners(host.store, manifests, sources)
     found = once.sort_out(host.store, host.ledger, manifests, sources)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from vmctl.engine import once
 from vmctl.errors import ChangeRefused, ManifestError, Problem
+from vmctl.planning.objects import Object
+from vmctl.planning.usage import ATTACHMENT
 from vmctl.resources import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from vmctl.engine.ledger import Ledger
     from vmctl.manifests.documents import Loaded, Manifest
     from vmctl.manifests.sources import Source
+    from vmctl.planning.objects import Objects
     from vmctl.resources.keys import Key
     from vmctl.state.store import Store
 
@@ -74,21 +77,44 @@ def _download_problem(http: Mapping[str, Any]) -> str:
     return problem(HttpSource(http["url"], http.get("checksum") or {}, http.get("caBundle") or ""))
 
 
-def guard(ledger: Ledger, manifests: Iterable[Manifest]) -> None:
-    """Raise ChangeRefused when a manifest asks for what is frozen or would lose data; nothing was written then."""
+def guard(ledger: Ledger, manifests: Iterable[Manifest], going: Collection[Key] = ()) -> None:
+    """Raise ChangeRefused when a manifest asks for what is frozen, would lose data, or cannot be beside the others;
+    nothing was written then. `going` are the objects that are pruned in the same breath.
+    """
+    manifests = list(manifests)
     known = [(old, manifest) for manifest in manifests if (old := ledger.get(manifest.key)) is not None]
-    if not known:
-        return
-    from vmctl.planning.guards import refusals  # what judges quantities costs 40 ms to import
-
     found: list[str] = []
-    for old, manifest in known:
+    if known:
+        from vmctl.planning.guards import refusals  # what judges quantities costs 40 ms to import
+
         found += [
             f"{manifest.file}:{manifest.line}: {manifest.key.short}: {path}: {why}"
+            for old, manifest in known
             for path, why in refusals(old, manifest.document)
         ]
+    found += _crowding(ledger.snapshot(), manifests, going)
     if found:
         raise ChangeRefused("\n".join([*found, "nothing was changed"]))
+
+
+def _crowding(before: Objects, manifests: Sequence[Manifest], going: Collection[Key]) -> Iterator[str]:
+    """What attachments and their machines leave no room for."""
+    attached = any(item.key.kind == ATTACHMENT for item in manifests)
+    if not attached and next(before.of_kind(ATTACHMENT), None) is None:
+        return
+    from vmctl.planning.guards import crowding  # as above
+
+    by_key = {item.key: item for item in manifests}
+    after = before.with_changes((_declared(before.get(key), item) for key, item in by_key.items()), gone=going)
+    for key, path, why in crowding(before, after, by_key.keys()):
+        yield f"{by_key[key].file}:{by_key[key].line}: {key.short}: {path}: {why}"
+
+
+def _declared(old: Object | None, manifest: Manifest) -> Object:
+    """An object as it will be declared."""
+    if old is not None:
+        return replace(old, document=manifest.document)
+    return Object(manifest.key, "", 1, manifest.document, {})
 
 
 def changed(ledger: Ledger, manifests: Iterable[Manifest]) -> list[Manifest]:

@@ -84,7 +84,8 @@ class Executor:
             case steps.Define() | steps.Start() | steps.ShutDown() | steps.CutPower() | steps.Undefine():
                 self.powering.perform(item, step)
             case steps.SetCores() | steps.SetCoreFraction() | steps.SetMemory() | steps.PlugDisk() | steps.UnplugDisk():
-                live.perform(self.store, self.driver, item, step)
+                if not live.perform(self.store, self.driver, item, step):
+                    self.ledger.changed(item.key, ())  # an attachment tells why
             case steps.Remember():
                 self.store.note(step.uid, step.name, step.text)
                 self.ledger.changed(step.key, ())

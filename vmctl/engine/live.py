@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def perform(store: Store, driver: Driver, item: Object, step: steps.Live) -> None:
-    """Do one live step. What is refused is noted and waits from then on: it is no failure of the machine."""
+def perform(store: Store, driver: Driver, item: Object, step: steps.Live) -> bool:
+    """Do one live step, or answer false. What is refused is noted and waits from then on: it is no failure of the
+    machine.
+    """
     try:
         _perform(driver, step)
     except (Rejected, Unsupported, NotFound) as error:
         log.info("%s: refused: %s", item.key.short, error.message)
         store.note(step.uid, refusals.NOTE, refusals.with_refusal(store.notes(step.uid), step.change, error.message))
         store.record_event(item.key, "Warning", "ChangeRefused", f"{step.describe()}: {error.message}", uid=item.uid)
-    else:
-        store.record_event(item.key, "Normal", "ChangesApplied", step.describe(), uid=item.uid)
+        return False
+    store.record_event(item.key, "Normal", "ChangesApplied", step.describe(), uid=item.uid)
+    return True
 
 
 def _perform(driver: Driver, step: steps.Live) -> None:

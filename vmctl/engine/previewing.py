@@ -15,7 +15,7 @@ from vmctl.engine.ledger import Ledger
 from vmctl.engine.observing import Observer
 from vmctl.engine.passes import Passes
 from vmctl.engine.session import connect, nothing_seen, place_of
-from vmctl.planning import changes, goals
+from vmctl.planning import attachments, changes, goals
 from vmctl.planning.diff import diff
 from vmctl.planning.graph import order, references
 from vmctl.planning.objects import Object, Objects
@@ -111,7 +111,7 @@ class Look:
         document = dict(item.document)
         if not goes:
             return Preview(item.key, "retain", document, document)
-        world = replace(self.passes.observer.world(item), objects=future)
+        world = self._world(item, future)
         steps = tuple(dict.fromkeys(step.describe() for step in self._plan(world).steps if _is_told(step)))
         return Preview(item.key, "prune", document, {}, steps=steps)
 
@@ -122,7 +122,7 @@ class Look:
         """
         if not registry.BY_NAME[item.key.kind].acts:
             return None
-        world = replace(self.passes.observer.world(item), objects=future)
+        world = self._world(item, future)
         steps = tuple(dict.fromkeys(step.describe() for step in self._plan(world).steps if _is_told(step)))
         document = dict(item.document)
         return Preview(item.key, "none", document, document, steps=steps) if steps else None
@@ -131,7 +131,7 @@ class Look:
         item = future.get(manifest.key)
         if item is None:
             raise AssertionError("the future holds every manifest")
-        world = replace(self.passes.observer.world(item), objects=future)
+        world = self._world(item, future)
         plan = self._plan(world)
         before = dict(old.document) if old is not None else {}
         verb: Verb = "create" if old is None else "none" if before == dict(item.document) else "change"
@@ -146,6 +146,11 @@ class Look:
         now, later = _steps(world, plan.steps, waiting=bool(waits), new=verb == "create")
         lacks = _lacks(plan) if verb == "change" and not waits else ""
         return Preview(manifest.key, verb, before, dict(item.document), found, now, waits, later, lacks)
+
+    def _world(self, item: Object, future: Objects) -> World:
+        """What would be seen of an object among others that are declared by then, with what is plugged into it."""
+        observer = self.passes.observer
+        return replace(observer.world(item), objects=future, layers=observer.layers(item, future))
 
     def _plan(self, world: World) -> Plan:
         """The plan for an object; for a machine whose address has to be made first, with what follows that."""
@@ -296,5 +301,7 @@ def _intentions(world: World) -> Iterator[str]:
             yield "create the disk"
         case "VirtualImage" | "ClusterVirtualImage":
             yield "make the image"
+        case "VirtualMachineBlockDeviceAttachment":
+            yield attachments.intention(world)
         case _:
             return

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vmctl.planning import devices, refusals, usage
 from vmctl.planning.conditions import Condition, written
 from vmctl.planning.images import finished
+from vmctl.planning.machine_hardware import alias as alias_of
 from vmctl.planning.machine_hardware import plugged_alias, plugged_name
 from vmctl.planning.plans import Note, Plan
 from vmctl.planning.steps import ForgetObject, PlugDisk, UnplugDisk
@@ -65,7 +66,7 @@ def readiness(world: World, attachment: Object, machine: Object) -> Readiness:
     if conflict:
         return Readiness(conflict=conflict)
     if _place(attachment, machine, objects) > MOST_DEVICES:
-        return Readiness(no_room=_full(machine))
+        return Readiness(no_room=full(machine))
     if has_no_bus(machine.document):
         return Readiness(no_bus=NO_BUS.format(machine=machine.key.short))
     device = objects.get(key)
@@ -88,7 +89,8 @@ def _place(attachment: Object, machine: Object, objects: Objects) -> int:
     return len(usage.device_keys(machine)) + before.index(attachment.key) + 1
 
 
-def _full(machine: Object) -> str:
+def full(machine: Object) -> str:
+    """That a machine has as many block devices as it can have."""
     return (
         f"{machine.key.short} can have {MOST_DEVICES} block devices, of its spec and of attachments together: "
         "delete another attachment of it"
@@ -112,7 +114,7 @@ def _held_elsewhere(key: Key, attachment: Object, machine: Object, objects: Obje
 # ---- what the machine's pass does ----------------------------------------------------------------------------
 
 
-def live_steps(world: World, wanted: Hardware) -> Iterator[PlugDisk | UnplugDisk]:
+def live_steps(world: World, wanted: Hardware, *, left_alone: frozenset[str]) -> Iterator[PlugDisk | UnplugDisk]:
     """What is unplugged from, then plugged into, a machine that runs. What was refused waits for its next start."""
     running = world.domain.running if world.domain is not None else None
     if running is None:
@@ -125,9 +127,12 @@ def live_steps(world: World, wanted: Hardware) -> Iterator[PlugDisk | UnplugDisk
         if (owner is None or owner.terminating) and detaching(alias, owner) not in refused:
             what = usage.device_of(owner).short if owner is not None else alias
             yield UnplugDisk(world.object.uid, alias, what, detaching(alias, owner))
+    by_spec = {disk.alias for disk in running.disks}
     for disk in wanted.disks:
         owner = mine.get(disk.alias)
-        if owner is not None and disk.alias not in there and attaching(owner) not in refused:
+        if owner is None or disk.alias in {*there, *left_alone} or attaching(owner) in refused:
+            continue
+        if disk.readonly or alias_of(usage.device_of(owner)) not in by_spec:
             yield PlugDisk(world.object.uid, disk, usage.device_of(owner).short, attaching(owner))
 
 
@@ -139,6 +144,11 @@ def attaching(attachment: Object) -> str:
 def detaching(alias: str, attachment: Object | None) -> str:
     """What names the act of unplugging there."""
     return f"detach {attachment.uid if attachment is not None else alias}"
+
+
+def aliases(hardware: Hardware) -> frozenset[str]:
+    """What attachments plug in, as the domain knows it."""
+    return frozenset(disk.alias for disk in hardware.disks if plugged_name(disk.alias))
 
 
 def defined_differs(defined: Hardware, wanted: Hardware) -> bool:
@@ -171,6 +181,14 @@ def plan(world: World) -> Plan:
     return Plan(status, notes=notes, waits_for=waits, settled=phase != "InProgress")
 
 
+def intention(world: World) -> str:
+    """What becomes of a new attachment, for a preview."""
+    item, key = world.object, usage.machine_of(world.object)
+    machine = world.objects.get(key)
+    when = "" if machine is None or machine.phase in ("", "Pending") else _machine_trouble(item, machine)
+    return f"attach {usage.device_of(item).short} to {key.short}" + (f" ({when})" if when else "")
+
+
 def _judged(world: World, machine: Object | None) -> Readiness:
     """The device's side of it, also where there is no machine yet."""
     if machine is not None:
@@ -188,7 +206,7 @@ def _phase(world: World, machine: Object | None, found: Readiness) -> tuple[str,
         return "Failed", Condition("Attached", "False", "Conflict", found.conflict)
     if _is_attached(item, machine):
         return "Attached", Condition("Attached", "True", "Attached")
-    trouble = found.trouble or _machine_trouble(item, machine) or _refused(world)
+    trouble = found.trouble or _machine_trouble(item, machine) or _left_over(item, machine) or _refused(world)
     if trouble:
         return "Pending", Condition("Attached", "False", "NotAttached", trouble)
     message = f"{usage.device_of(item).short} is being attached to {where}"
@@ -201,6 +219,17 @@ def _refused(world: World) -> str:
     if not words:
         return ""
     return f"{words}; it is attached at the next restart of {usage.machine_of(world.object).short}"
+
+
+def _left_over(attachment: Object, machine: Object | None) -> str:
+    """That the machine still has the disk from the time when its spec named it, or nothing."""
+    device = usage.device_of(attachment)
+    if machine is None or device.kind != "VirtualDisk" or device not in usage.attached_keys(machine):
+        return ""
+    return (
+        f"{machine.key.short} still has {device.short}, which its blockDeviceRefs do not name any more; it becomes "
+        "this attachment's at the next restart"
+    )
 
 
 def _machine_trouble(attachment: Object, machine: Object | None) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vmctl.planning import refusals
 from vmctl.planning.changes import as_yaml
 from vmctl.planning.diff import diff
-from vmctl.planning.machine_hardware import kept, projected, rebuilt
+from vmctl.planning.machine_hardware import kept, plugged_name, projected, rebuilt
 from vmctl.resources.annotations import ENFORCE, RECONCILE
 from vmctl.resources.policies import dotted
 
@@ -64,8 +64,17 @@ class Drift:
         return "; ".join(parts)
 
     @classmethod
-    def of(cls, world: World, domain: Domain, desired: VirtualMachineSpec, wanted: VirtualMachineSpec) -> Drift:
-        """Compare what is seen with what was seen last; `wanted` is what the definition should amount to."""
+    def of(
+        cls,
+        world: World,
+        domain: Domain,
+        desired: VirtualMachineSpec,
+        wanted: VirtualMachineSpec,
+        plugged: frozenset[str] = frozenset(),
+    ) -> Drift:
+        """Compare what is seen with what was seen last; `wanted` is what the definition should amount to, and `plugged`
+        the aliases of what attachments add to it.
+        """
         seen: dict[str, Any] = json.loads(world.notes.get(NOTE) or "{}")
         nonce = domain.running.nonce if domain.running is not None else ""
         before = seen.get("running") if seen.get("nonce") == nonce else None
@@ -73,8 +82,17 @@ class Drift:
         running, now = _moved(before, domain.running, desired, desired, refused)
         defined, written = _moved(seen.get("defined"), domain.defined, desired, wanted, set())
         edited = seen.get("defined") is None or any(True for _ in diff(rebuilt(seen["defined"], desired), wanted))
-        record = {"nonce": nonce, "running": now, "defined": written}
-        return cls(running, defined, edited, json.dumps(record, sort_keys=True))
+        held, attached = _unplugged(seen.get("plugged") if before is not None else None, domain.running, plugged)
+        lost, kept_so_far = _unplugged(seen.get("defined plugged"), domain.defined, plugged)
+        edited = edited or {*seen.get("defined plugged", ())} != plugged
+        record = {
+            "nonce": nonce,
+            "running": now,
+            "defined": written,
+            "plugged": attached,
+            "defined plugged": kept_so_far,
+        }
+        return cls({**running, **held}, {**defined, **lost}, edited, json.dumps(record, sort_keys=True))
 
 
 def _moved(
@@ -96,6 +114,15 @@ def _moved(
     amiss = {place(change) for change in diff(now, goal) if refusals.identity(change) not in refused}
     found = {at: _words(change) for at, change in moved.items() if at in amiss}
     return found, before if found else kept(now)
+
+
+def _unplugged(
+    before: list[str] | None, hardware: Hardware | None, plugged: frozenset[str]
+) -> tuple[dict[str, str], list[str]]:
+    """What attachments had plugged in and somebody else took out, with its words by alias; and what to remember."""
+    now = {disk.alias for disk in hardware.disks if plugged_name(disk.alias)} if hardware is not None else set()
+    gone = ({*(before or ())} & plugged) - now if hardware is not None else set[str]()
+    return {alias: f"the device of attachment {plugged_name(alias)} removed" for alias in gone}, sorted(now | gone)
 
 
 def _words(change: Change) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vmctl.errors import GraphError
-from vmctl.planning.usage import attached_keys, waits_for_room
+from vmctl.planning.usage import ATTACHMENT, attached_keys, waits_for_room
 from vmctl.resources import registry
 from vmctl.resources.keys import Key
 
@@ -99,6 +99,12 @@ def interested(key: Key, objects: Objects) -> Iterator[Key]:
             machine.key
             for machine in objects.of_kind("VirtualMachine")
             if machine.key != key and (machine.phase == "Pending" or waits_for_room(machine))
+        )
+    if key.kind in ("VirtualMachine", ATTACHMENT):  # a disk, or room for one
+        yield from (
+            waiting.key
+            for waiting in objects.of_kind(ATTACHMENT)
+            if waiting.key != key and waiting.phase in ("Pending", "Failed")
         )
     if key.kind in ("StorageClass", "ModuleConfig"):  # a default class, that nobody names
         yield from (

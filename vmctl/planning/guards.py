@@ -5,16 +5,18 @@ The policies of the fields decide; what they cannot know is how large a disk has
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from vmctl.planning import attachments, usage
 from vmctl.planning.changes import judge
 from vmctl.planning.diff import diff
 from vmctl.resources.policies import Effect, Facts, dotted
 
 if TYPE_CHECKING:
-    from vmctl.planning.objects import Object
+    from vmctl.planning.objects import Object, Objects
+    from vmctl.resources.keys import Key
 
 Json = Mapping[str, Any]
 Refusal = tuple[str, str]  # dotted path of the field, and why
@@ -36,6 +38,57 @@ def refusals(old: Object, new: Json) -> Iterator[Refusal]:
         verdict = judge(change, facts).verdict
         if verdict.effect is Effect.REFUSE and old.key.kind != "VirtualMachine":  # a machine's are judged by what runs
             yield dotted(change.path), verdict.reason
+
+
+def crowding(before: Objects, after: Objects, news: Collection[Key]) -> Iterator[tuple[Key, str, str]]:
+    """Why attachments and machines cannot be declared together as they are to be: the object, the path, the reason."""
+    for key in sorted(news):
+        item = after.get(key)
+        if item is None or item.terminating:
+            continue
+        if key.kind == usage.ATTACHMENT:
+            yield from ((key, path, why) for path, why in _of_attachment(item, after, news))
+        elif key.kind == "VirtualMachine":
+            yield from ((key, path, why) for path, why in _of_machine(item, before, after))
+
+
+def _of_attachment(item: Object, after: Objects, news: Collection[Key]) -> Iterator[Refusal]:
+    device, machine = usage.device_of(item), after.get(usage.machine_of(item))
+    for other in usage.attachments_of(device, after) if device.kind == "VirtualDisk" else ():
+        first = other.key not in news or other.key < item.key
+        if other.key != item.key and not other.terminating and first:
+            yield (
+                "spec.blockDeviceRef",
+                f"{device.short} is attached by {other.key.short} already; delete that one first",
+            )
+    if machine is None:
+        return
+    if attachments.has_no_bus(machine.document):
+        yield "spec.virtualMachineName", attachments.NO_BUS.format(machine=machine.key.short)
+    if _crowded(machine, after):
+        yield "spec.virtualMachineName", attachments.full(machine)
+
+
+def _of_machine(item: Object, before: Objects, after: Objects) -> Iterator[Refusal]:
+    """A device that is plugged in may not become one of the spec's while it is; the rest is room."""
+    old = before.get(item.key)
+    had = usage.device_keys(old) if old is not None else ()
+    plugged = {
+        usage.device_of(one): one
+        for one in usage.attachments_of(item.key, after)
+        if not one.terminating and before.get(one.key) is not None
+    }
+    for index, device in enumerate(usage.device_keys(item)):
+        if device in plugged and device not in had:
+            why = f"{device.short} is attached by {plugged[device].key.short}; delete that one first"
+            yield f"spec.blockDeviceRefs.{index}", why
+    if len(usage.device_keys(item)) > len(had) and _crowded(item, after):
+        yield "spec.blockDeviceRefs", attachments.full(item)
+
+
+def _crowded(machine: Object, objects: Objects) -> bool:
+    plugged = [one for one in usage.attachments_of(machine.key, objects) if not one.terminating]
+    return bool(plugged) and len(usage.device_keys(machine)) + len(plugged) > attachments.MOST_DEVICES
 
 
 def _intent(document: Json) -> Json:

@@ -87,7 +87,7 @@ def compare(world: World, spec: VirtualMachineSpec, wanted: Hardware) -> Differe
     if domain is None:
         return Difference()
     desired = sealed(_effective(spec, wanted), world.place.hash_key)
-    drift = Drift.of(world, domain, desired, projected(wanted, desired))
+    drift = Drift.of(world, domain, desired, projected(wanted, desired), attachments.aliases(wanted))
     shown = domain.running or domain.defined
     judged = tuple(_judged(world, spec, shown, desired, drift)) if shown is not None else ()
     defined = domain.defined

@@ -145,7 +145,8 @@ def _on(
     elif domain.power == "crashed":
         steps = (*steps, CutPower(world.object.uid, "it crashed", meant=False))
     elif domain.power == "running":
-        steps = (*steps, *live_steps(world.object.uid, difference, wanted), *attachments.live_steps(world, wanted))
+        steps = (*steps, *live_steps(world.object.uid, difference, wanted))
+        steps = (*steps, *attachments.live_steps(world, wanted, left_alone=_left_alone(world, difference)))
     notes = _told(world, picture)
     if request is not None and requests.fulfilled(request, domain):
         steps = (*steps, request.answered(world.object))
@@ -176,6 +177,11 @@ def _may_define(world: World, difference: Difference) -> bool:
     if not difference.defined_differs:
         return False
     return difference.drift.edited or drift.mode(world.object) != DETECT_ONLY
+
+
+def _left_alone(world: World, difference: Difference) -> frozenset[str]:
+    """What somebody else changed of what runs and is merely to be reported."""
+    return frozenset(difference.drift.running) if drift.mode(world.object) == DETECT_ONLY else frozenset()
 
 
 def _automatic(world: World, spec: VirtualMachineSpec, needs: Dependencies, picture: Picture) -> tuple[Step, ...]:
