@@ -6,6 +6,7 @@
     |- GraphError                     2  a dependency cycle
     |- NotFoundError                  4  a named object does not exist
     |- ChangeRefused                  5  a guard says no: immutable field, shrink, conflict, prune
+    |  |- Overtaken                    5  somebody else changed the same thing meanwhile
     |  '- FileRefused                  5  the file that owns an object cannot be written; holds the change for it
     |- TimedOut                       6  --timeout passed
     |- NotReady                       -  a dependency is not there yet; wait, do not fail
@@ -102,6 +103,10 @@ class ChangeRefused(VmctlError):
 
     reason = "ChangeRefused"
     exit_code = 5
+
+
+class Overtaken(ChangeRefused):
+    """Somebody else has changed the same thing meanwhile; whoever looks again may repeat the change."""
 
 
 class FileRefused(ChangeRefused):

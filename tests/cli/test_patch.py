@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -152,6 +153,19 @@ def test_several_objects_of_one_file(applied: Applied) -> None:
     assert "more" not in applied.file.read_text()
     assert applied.run("label", "vm", "a=b").code == 2
     assert applied.run("label", "vm", "second", "--all", "a=b").code == 2
+
+
+def test_many_hands_on_one_file(applied: Applied) -> None:
+    """All of them are heard, whoever comes first."""
+    command = [sys.executable, "-m", "vmctl", "label", "vm", "linux-vm", "--state-dir", str(applied.world.directory)]
+    running = [subprocess.Popen([*command, f"hand-{number}=up"], stdout=subprocess.PIPE) for number in range(5)]
+    for one in running:
+        one.communicate()
+    assert [one.returncode for one in running] == [0] * 5
+    hands = {f"hand-{number}": "up" for number in range(5)}
+    assert applied.meta()["labels"] == hands
+    assert applied.file.read_text().count(": up\n") == 5
+    applied.idle()
 
 
 def test_an_object_without_a_file(applied: Applied) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vmctl.cli import asking, output, selectors, working
-from vmctl.errors import FileRefused, UsageError
+from vmctl.errors import FileRefused, Overtaken, UsageError
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vmctl.engine.session import Session as Engine
     from vmctl.state.store import Store
     from vmctl.state.stored import Stored
+
+ATTEMPTS = 10
 
 
 def named(
@@ -57,20 +59,27 @@ def revise_all(
         judged = [revise(key) for key in keys]
         if dry_run:
             return [(item.key, item.changes) for item in judged]
-        done = []
-        for key in keys:  # found again, as two of them may lie in one file
-            revision = revise(key)
-            done.append((key, commit(engine, revision)))
-    return done
+        # found again, as two of them may lie in one file
+        return [(key, _insist(engine, key, revise)) for key in keys]
+
+
+def _insist(engine: Engine, key: Key, revise: Callable[[Key], Revision]) -> bool:
+    """Make a change although others change the same file or object at the same time."""
+    for _ in range(ATTEMPTS):
+        try:
+            return commit(engine, revise(key))
+        except Overtaken as error:
+            last = error
+    raise last
 
 
 def commit(engine: Engine, revision: Revision) -> bool:
     """Make one change and say whether there was one; tells of warnings, and which file was written."""
     from vmctl.engine import editing
 
+    changed = editing.commit(engine.ledger, engine.store, revision)
     for caution in revision.warnings:
         output.problem(caution)
-    changed = editing.commit(engine.ledger, engine.store, revision)
     if revision.writes:
         output.remark(f"{revision.origin.place} written")
     return changed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmctl.engine import applying, patches
 from vmctl.engine.origins import UNAPPLIED, Origin, origin
-from vmctl.errors import ChangeRefused, FileRefused, ManifestError, NotFoundError, Problem, UsageError
+from vmctl.errors import ChangeRefused, FileRefused, ManifestError, NotFoundError, Overtaken, Problem, UsageError
 from vmctl.manifests import writing
 from vmctl.manifests.carrying import carried
 from vmctl.manifests.documents import Loaded, Manifest
@@ -55,10 +55,11 @@ class Revision:
 
 def look_up(store: Store, key: Key, missing: str) -> Origin:
     """The object and where it comes from; raises NotFoundError, saying `missing`."""
-    stored = store.get(key)
-    if stored is None:
-        raise NotFoundError(missing)
-    return origin(store, stored)
+    with store.batch(durable=False):  # nobody is between the file and the store, having written only one of them
+        stored = store.get(key)
+        if stored is None:
+            raise NotFoundError(missing)
+        return origin(store, stored)
 
 
 def revise(ledger: Ledger, store: Store, found: Origin, wanted: Mapping[str, Any]) -> Revision:
@@ -96,7 +97,7 @@ def revise_text(ledger: Ledger, store: Store, found: Origin, text: str) -> Revis
 def commit(ledger: Ledger, store: Store, revision: Revision) -> bool:
     """Make the change, in the file first, and say whether there was one.
 
-    Raises ChangeRefused when the object or its file has changed since it was looked up; nothing has changed then.
+    Raises Overtaken when the object or its file has changed since it was looked up; nothing has changed then.
     """
     found, key = revision.origin, revision.key
     if not revision.changes:
@@ -104,10 +105,7 @@ def commit(ledger: Ledger, store: Store, revision: Revision) -> bool:
     with store.batch():  # nobody else writes meanwhile: what is compared here is what is replaced
         now = store.get(key)
         if now is None or now.uid != found.stored.uid or now.document != found.stored.document:
-            raise ChangeRefused(
-                f"{key.short} has been changed by somebody else meanwhile",
-                remedy="look at it again, and repeat the change",
-            )
+            raise _overtaken(key)
         if found.held is not None and revision.text:
             if revision.writes:
                 writing.write(found.held, revision.text)
@@ -183,9 +181,13 @@ def _refuse_another(found: Origin, wanted: Mapping[str, Any]) -> None:
         raise _another(found)
     version = said.get("resourceVersion")
     if version is not None and str(version) != str(stored.resource_version):
-        raise ChangeRefused(
-            f"{key.short} has been changed by somebody else meanwhile", remedy="look at it again, and repeat the change"
-        )
+        raise _overtaken(key)
+
+
+def _overtaken(key: Key) -> Overtaken:
+    return Overtaken(
+        f"{key.short} has been changed by somebody else meanwhile", remedy="look at it again, and repeat the change"
+    )
 
 
 def _another(found: Origin) -> UsageError:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmctl.errors import ChangeRefused
+from vmctl.errors import ChangeRefused, Overtaken
 from vmctl.manifests import reading
 from vmctl.manifests.holding import Steps, held
 from vmctl.manifests.splicing import Entangled, same, splice
@@ -72,7 +72,7 @@ def refused(home: Held, line: int, why: str) -> ChangeRefused:
 def write(home: Held, text: str) -> None:
     """Replace the file, its owner and mode kept: nobody ever sees half of it, and a crash leaves the old or the new.
 
-    Raises ChangeRefused when somebody has changed the file since it was read, or when it cannot be written.
+    Raises Overtaken when somebody has changed the file since it was read, ChangeRefused when it cannot be written.
     """
     real = Path(os.path.realpath(home.file))
     try:
@@ -128,7 +128,7 @@ def _replace(real: Path, old: bytes, new: bytes) -> None:
 
 def _refuse_change(real: Path, old: bytes) -> None:
     if real.read_bytes() != old:
-        raise ChangeRefused(f"{real} was changed by somebody else meanwhile", remedy="repeat the command")
+        raise Overtaken(f"{real} was changed by somebody else meanwhile", remedy="repeat the command")
 
 
 def _copy_attributes(real: Path, descriptor: int) -> None:
