@@ -69,35 +69,18 @@ def _needs_escape(char: str) -> bool:
 def _writer(*, sort: bool, flow: bool) -> Any:  # ruamel's classes carry no usable types
     from ruamel.yaml import YAML
     from ruamel.yaml.representer import SafeRepresenter
-    from ruamel.yaml.resolver import VersionedResolver
 
     class Representer(SafeRepresenter):
         """Blocks for what spans lines, double quotes for what would read back as something else."""
 
         def represent_str(self, data: str) -> Any:
-            return self.represent_scalar("tag:yaml.org,2002:str", data, style=_style(data))
+            return self.represent_scalar("tag:yaml.org,2002:str", data, style=_style(data, flow=flow))
 
         def ignore_aliases(self, _: Any) -> bool:
             """Write out what is there twice."""
             return True
 
-    def _style(text: str) -> str | None:
-        if (
-            "\n" in text
-            and not flow
-            and "\r" not in text
-            and not any(line.endswith((" ", "\t")) for line in text.split("\n"))
-        ):
-            return "|" if text.strip() and not text[0].isspace() else '"'
-        return '"' if "\n" in text or _reads_as_something_else(text) else None
-
     Representer.add_representer(str, Representer.represent_str)
-    resolver = VersionedResolver(version=(1, 1))  # the strictest reading: what any YAML parser might take for no text
-
-    def _reads_as_something_else(text: str) -> bool:
-        tags = [tag for tag, pattern in resolver.versioned_resolver.get(text[:1], ()) if pattern.match(text)]
-        return not text or bool(tags)
-
     writer: Any = YAML(typ="safe", pure=True)
     writer.Representer = Representer
     writer.default_flow_style = flow
@@ -108,3 +91,25 @@ def _writer(*, sort: bool, flow: bool) -> Any:  # ruamel's classes carry no usab
         writer.indent(mapping=2, sequence=4, offset=2)  # as people write manifests; kubectl prints lists further left
     writer.width = 4096 if not flow else 1 << 20  # long texts stay on their line: people search for them
     return writer
+
+
+def _style(text: str, *, flow: bool) -> str | None:
+    """How a text is written: as a block, in double quotes, or as it is."""
+    if "\n" not in text:
+        return '"' if _reads_as_something_else(text) else None
+    stands = text.strip() and not text[0].isspace() and "\r" not in text
+    kept = not any(line.endswith((" ", "\t")) for line in text.split("\n"))  # editors take spaces at the end away
+    return "|" if stands and kept and not flow else '"'
+
+
+def _reads_as_something_else(text: str) -> bool:
+    tags = [tag for tag, pattern in _resolver().versioned_resolver.get(text[:1], ()) if pattern.match(text)]
+    return not text or bool(tags)
+
+
+@cache
+def _resolver() -> Any:
+    """The strictest reading: what any YAML parser might take for no text."""
+    from ruamel.yaml.resolver import VersionedResolver
+
+    return VersionedResolver(version=(1, 1))
