@@ -94,6 +94,19 @@ def test_a_bad_file_refuses_everything(home: Home) -> None:
     assert home.namespaces() == "east north south west"
 
 
+def test_one_bad_file_among_many_keeps_what_it_declared(home: Home) -> None:
+    for number in range(50):
+        home.write(f"many{number}", namespace(f"many{number}"))
+    assert home.run("apply", "-q").code == 0
+    home.write("many7", "kind: Namespace\nmetadata: {name: many7")
+    home.write("new", namespace("new"))
+    done = home.run("apply", "--keep-going")
+    assert done.code == 3
+    assert "many7.yaml" in done.err
+    assert "not in" not in done.err  # what the bad file held is not taken for lost
+    assert {"many7", "new", "east"} <= set(home.namespaces().split())
+
+
 def test_too_much_is_refused_by_name_and_allowed_by_number(home: Home) -> None:
     home.remove("east", "north", "south")
     home.write("new", namespace("new"))

@@ -89,13 +89,9 @@ def command(
             raise NotFoundError("; ".join(asking.not_found(key) for key in absent))
         there = [key for key in keys if key not in absent]
         refuse_always_there(there)
-        declared = [] if filename else _documents(engine, there, remove=from_file)
+        returning = [] if filename else _documents(engine, there, remove=from_file)
         deletions = delete(engine.store, engine.ledger, there, by_name=not filename, force=force)
-        for origin in declared:
-            output.remark(
-                f"{origin.stored.key.short} is declared in {origin.place}:"
-                f" the next apply of {origin.directory} brings it back"
-            )
+        _tell_return(returning)
         going = [item.key for item in deletions if item.done == "deleted"]
         gone = lambda: all(engine.ledger.get(key) is None for key in going)  # noqa: E731  # a predicate of two uses
         engine.converge(going, until=gone if wait else None, timeout_s=timeout_s)
@@ -115,6 +111,12 @@ def _documents(engine: Engine, keys: Sequence[Key], *, remove: bool) -> list[Ori
         return []
     withdrawing.refuse_watched(engine.store, Path(engine.place.state_dir), found)
     return [origin for origin in found if origin.stored.source]
+
+
+def _tell_return(returning: Sequence[Origin]) -> None:
+    for origin in returning:
+        name, where = origin.stored.key.short, origin.directory
+        output.remark(f"{name} is declared in {origin.place}: the next apply of {where} brings it back")
 
 
 def _report(engine: Engine, deletions: Sequence[Deletion], *, wait: bool) -> int:
