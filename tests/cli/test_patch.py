@@ -278,3 +278,23 @@ def _piped(applied: Applied, text: str) -> str:
     os.write(writing, text.encode())
     os.close(writing)
     return f"/dev/fd/{reading}"
+
+
+PROVISIONED = MACHINES + "  provisioning:\n    type: UserData\n    userData: |\n      #cloud-config\n      hunter2\n"
+
+
+def test_a_diff_goes_round_secrets(applied: Applied) -> None:
+    """A change far from the secret comes as a diff, one beside it or of itself as a JSON patch without values."""
+    applied.write(PROVISIONED)
+    applied.file.chmod(0o444)
+    far = applied.run("patch", "vm", "linux-vm", "-p", CORES)
+    assert far.out.startswith("--- a/vm.yaml\n")
+    near = applied.run("patch", "vm", "linux-vm", "-p", "spec: {terminationGracePeriodSeconds: 5}")
+    assert '"path": "/spec/terminationGracePeriodSeconds", "value": 5' in near.out
+    itself = applied.run("patch", "vm", "linux-vm", "-p", 'spec: {provisioning: {userData: "#cloud-config\\nhunter3"}}')
+    assert '"path": "/spec/provisioning/userData", "value": "<hidden>"' in itself.out
+    gone = applied.run("patch", "vm", "linux-vm", "-p", "spec: {provisioning: null}")
+    assert '{"op": "remove", "path": "/spec/provisioning"}' in gone.out
+    for ran in (far, near, itself, gone):
+        assert ran.code == 5
+        assert "hunter" not in ran.out + ran.err
