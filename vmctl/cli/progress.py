@@ -22,6 +22,9 @@ WAITING = frozenset(
         "WaitingForFirstConsumer",
         "Terminating",
         "ImageTerminating",
+        "StartInProgress",
+        "StopInProgress",
+        "RestartInProgress",
     }
 )
 
@@ -79,7 +82,7 @@ class Progress:
 
 def trouble(item: Object) -> str:
     """What is wrong with an object, as against what it merely waits for; empty when nothing is."""
-    for kind in ("Running", "Ready"):
+    for kind in ("Running", "Ready", "Completed"):
         entry = find(item.status, kind)
         if entry is not None and entry["status"] == "False" and entry["reason"] not in WAITING:
             return str(entry["message"])

@@ -14,8 +14,9 @@ from vmctl.planning.graph import references
 from vmctl.planning.machine_hardware import domain_name
 from vmctl.planning.module_settings import cidrs
 from vmctl.planning.plans import Failure, LayerSeen, Place, Progress, World
+from vmctl.planning.requests import OVER
 from vmctl.planning.steps import Layer
-from vmctl.planning.usage import ATTACHMENT, attachments_of, device_of
+from vmctl.planning.usage import ATTACHMENT, attachments_of, device_of, machine_of
 from vmctl.storage import copying, layers
 
 if TYPE_CHECKING:
@@ -62,13 +63,14 @@ class Observer:
             progress,
             layers=self.layers(item, objects),
             notes=self.store.notes(item.uid),
-            machine_notes=self._machine_notes(item, objects),
         )
-        return (
-            self._machine(world)
-            if item.key.kind == "VirtualMachine"
-            else replace(world, networks=self.networks(objects))
-        )
+        if item.key.kind == "VirtualMachine":
+            return self._machine(world)
+        world = replace(world, networks=self.networks(objects))
+        if item.key.kind == ATTACHMENT:
+            machine = objects.get(machine_of(item))
+            return replace(world, machine_notes=self.store.notes(machine.uid)) if machine is not None else world
+        return self._operation(world) if item.key.kind == "VirtualMachineOperation" else world
 
     def layers(self, item: Object, objects: Objects) -> Mapping[str, LayerSeen]:
         """The layers of an object, of what it refers to, and of what is plugged into it, by id."""
@@ -108,12 +110,15 @@ class Observer:
                 return nic.mac
         return addresses.mac_for(world.object.uid, "main")
 
-    def _machine_notes(self, item: Object, objects: Objects) -> Mapping[str, str]:
-        """What is noted about the machine that an operation or an attachment is for."""
-        if item.key.kind not in ("VirtualMachineOperation", ATTACHMENT):
-            return {}
-        machine = next((objects.get(key) for key in references(item.key, item.document)), None)
-        return self.store.notes(machine.uid) if machine is not None else {}
+    def _operation(self, world: World) -> World:
+        """What is noted about the machine that an operation is for, and how it is, as long as that matters."""
+        item = world.object
+        machine = next((world.objects.get(key) for key in references(item.key, item.document)), None)
+        if machine is None or item.phase in OVER:
+            return world
+        return replace(
+            world, machine_notes=self.store.notes(machine.uid), machine_domain=self.driver.observe(machine.uid)
+        )
 
     def _machine(self, world: World) -> World:
         item = world.object

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vmctl.errors import Bug, VmctlError
-from vmctl.planning import addresses, attachments, classes, disks, images, machines
+from vmctl.planning import addresses, attachments, classes, disks, images, machines, operations
 from vmctl.planning.drift import mode
 from vmctl.planning.plans import Failure, Plan, Progress, World
 from vmctl.planning.power import NOTE, PowerNote, noted, unnoticed
@@ -117,6 +117,8 @@ class Passes:
                 return images.plan(world)
             case "VirtualMachineClass":
                 return classes.plan(world)
+            case "VirtualMachineOperation":
+                return operations.plan(world)
             case "VirtualMachineBlockDeviceAttachment":
                 return attachments.plan(world)
             case "VirtualMachineIPAddress":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmctl.errors import NotReady, Rejected
-from vmctl.planning import refusals, steps
+from vmctl.planning import refusals, requests, steps
 from vmctl.planning.power import NOTE, PowerNote
 from vmctl.storage.access import access
 
@@ -91,12 +91,14 @@ class Powering:
         self.store.note(uid, NOTE, note.text())
 
     def _shut_down(self, item: Object, step: steps.ShutDown) -> None:
-        """Signal again and again until the guest is off or its grace period is over; then cut the power and say so."""
+        """Signal again and again until the guest is off; when its time is over, or somebody wants it by force, cut the
+        power and say so.
+        """
         deadline = self.clock.elapsed() + step.grace_s  # not of the clock that is set: it may leap past the deadline
         signal_at = self.clock.elapsed()
         while not self._is_off(step.uid):
             now = self.clock.elapsed()
-            if now >= deadline or self.cancelled():
+            if now >= deadline or self.cancelled() or self._forced(step.uid):
                 break
             if now >= signal_at:
                 self.driver.shutdown(step.uid)
@@ -106,10 +108,19 @@ class Powering:
             return
         if self.cancelled():
             raise NotReady("the shutdown was interrupted; it is signalled again by the next apply")
+        forced_by = self._forced(step.uid)
         late = f"the guest did not power off within {step.grace_s} s; its power is cut"
+        if forced_by:
+            late = "the power is cut without waiting for the guest any longer"
+        why = forced_by or step.why
         log.warning("%s: %s", item.key.short, late)
-        self.store.record_event(item.key, "Warning", "PowerCut", f"{late} ({step.why})", uid=item.uid)
+        self.store.record_event(item.key, "Warning", "PowerCut", f"{late} ({why})", uid=item.uid)
         self.driver.destroy(step.uid)
+
+    def _forced(self, uid: str) -> str:
+        """Who wants the machine off at once; empty when nobody does."""
+        request = requests.active(self.store.notes(uid))
+        return request.why if request is not None and request.force else ""
 
     def _is_off(self, uid: str) -> bool:
         domain = self.driver.observe(uid)

@@ -283,7 +283,7 @@ def _waits(item: Object, future: Objects) -> str:
         for key in references(item.key, item.document)
         if (other := future.get(key)) is not None
         and other.phase not in ("Ready", "Active")
-        and key.kind not in ("Secret", "StorageClass")
+        and key.kind not in ("Secret", "StorageClass", "VirtualMachine")
     ]
     return f"after {', '.join(key.short for key in first)} {'is' if len(first) == 1 else 'are'} Ready" if first else ""
 

@@ -16,6 +16,7 @@ READY = {
     "VirtualMachine": ("Running", "Stopped"),
     "VirtualMachineClass": ("Ready",),
     "VirtualMachineIPAddress": ("Bound", "Attached"),
+    "VirtualMachineOperation": ("Completed", "Superseded"),
     "VirtualMachineBlockDeviceAttachment": ("Attached",),
 }
 POWER = {"AlwaysOn": ("Running",), "AlwaysOff": ("Stopped",)}  # policies that want one of the two

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vmctl.errors import GraphError
+from vmctl.planning.requests import OVER
 from vmctl.planning.usage import ATTACHMENT, attached_keys, waits_for_room
 from vmctl.resources import registry
 from vmctl.resources.keys import Key
@@ -93,7 +94,14 @@ def interested(key: Key, objects: Objects) -> Iterator[Key]:
     item = objects.get(key)
     if item is not None:
         yield from references(key, item.document)
-    yield from (other for other in objects.mentioning(key) if other != key)
+    yield from (other for other in objects.mentioning(key) if other != key and not _is_over(objects.get(other)))
+    if item is not None and key.kind == "VirtualMachineOperation":  # one at a time, and only the newest are kept
+        yield from (
+            other
+            for machine in references(key, item.document)
+            for other in objects.mentioning(machine)
+            if other.kind == key.kind and other != key
+        )
     if key.kind in ("VirtualMachine", "VirtualMachineClass", "Node"):  # a disk, memory, neighbours, a default class
         yield from (
             machine.key
@@ -115,6 +123,11 @@ def interested(key: Key, objects: Objects) -> Iterator[Key]:
         )
     if key.kind in ("VirtualMachine", "Node"):  # classes follow the labels of the node, and tell who uses them
         yield from (known.key for known in objects.of_kind("VirtualMachineClass"))
+
+
+def _is_over(item: Object | None) -> bool:
+    """Whether it is an operation that was carried out: what becomes of its machine does not concern it any more."""
+    return item is not None and item.key.kind == "VirtualMachineOperation" and item.phase in OVER
 
 
 def order(documents: Mapping[Key, Mapping[str, Any]]) -> list[Key]:

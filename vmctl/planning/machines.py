@@ -324,7 +324,7 @@ def _start(
         )
         plan = _resting(world, spec, needs, "Pending", Condition("Running", "False", "GuestNotRunning", again))
         return replace(plan, look_again=due, settled=False)
-    nonce = str(uuid.uuid5(uuid.UUID(world.object.uid), f"start {world.now}"))
+    nonce = _nonce(world)
     status = machine_status.status(world, spec, needs, Picture("Starting"))
     seed = (needs.write_seed,) if needs.write_seed else ()
     steps = (
@@ -337,6 +337,13 @@ def _start(
     went_off = f"the machine went off; it is started again ({asked.why})"
     notes = (Note("Stopped", went_off),) if world.object.phase in ("Running", "Pause", "Stopping") else ()
     return Plan(status, steps, notes, settled=False)
+
+
+def _nonce(world: World) -> str:
+    """The name of the instance to be started: never that of the one that is restarted, whatever the clock says."""
+    request = requests.active(world.notes)
+    before = f" after {request.nonce}" if request is not None and request.nonce else ""
+    return str(uuid.uuid5(uuid.UUID(world.object.uid), f"start {world.now}{before}"))
 
 
 def _objections(world: World, needs: Dependencies, wanted: Hardware) -> list[str]:

@@ -89,6 +89,7 @@ class World:
     machine_notes: Mapping[str, str] = field(
         default_factory=dict[str, str]
     )  # and about the machine that an operation names
+    machine_domain: Domain | None = None  # that machine in libvirt, while the operation is not over
 
     @property
     def final_failure(self) -> Failure | None:

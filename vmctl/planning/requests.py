@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vmctl.planning.observed import Domain
 
 NOTE = "request"
+OVER = frozenset({"Completed", "Failed", "Superseded"})  # phases of an operation that nothing follows
 Verb = Literal["Start", "Stop", "Restart"]
 
 
@@ -27,7 +28,7 @@ class Request:
     """One thing asked of a machine. `operation` is the uid of the VirtualMachineOperation, empty for a restart of ours.
 
     `nonce` names the instance that ran when it was asked for, `changes` the waiting changes that a restart of ours is
-    for.
+    for. One that is `done` was either carried out, or taken back for the reason that `withdrawn` gives.
     """
 
     verb: Verb
@@ -37,6 +38,7 @@ class Request:
     nonce: str = ""
     changes: str = ""
     done: bool = False
+    withdrawn: str = ""
 
     def text(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -50,6 +52,12 @@ class Request:
         """The step that notes that it was carried out."""
         what = f"{self.verb.lower()} is done ({self.why})"
         return Remember(machine.key, machine.uid, NOTE, replace(self, done=True).text(), what)
+
+    def taken_back(self, machine: Object, reason: str, why: str) -> Remember:
+        """The step that notes that it is not to be carried out any more, and wakes the machine's pass."""
+        back = replace(self, done=True, withdrawn=f"{reason}: {why}")
+        what = f"{self.verb.lower()} the machine no more ({why})"
+        return Remember(machine.key, machine.uid, NOTE, back.text(), what, told=True)
 
 
 def requested(notes: Mapping[str, str]) -> Request | None:

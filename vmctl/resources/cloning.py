@@ -15,6 +15,8 @@ from vmctl.resources.units import Name, Text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vmctl.resources.fields import Remark
+
 ONCE = refuse("an operation is carried out once; make another one")
 Affix = Annotated[
     str,
@@ -33,9 +35,9 @@ Mode = Annotated[
 ]
 
 
-def once(doc: str) -> Managed:
+def once(doc: str, idle: Remark | None = None) -> Managed:
     """The policy of a field of something that happens once."""
-    return Managed(doc, ONCE, seen_at="store:spec")
+    return Managed(doc, ONCE, seen_at="store:spec", idle=idle)
 
 
 class Original(Value):

@@ -269,6 +269,7 @@ KINDS: tuple[Kind, ...] = (
         "VirtualMachineOperation",
         "virtualmachineoperations",
         "vmop",
+        acts=True,
         priority=30,
         once=True,
         columns=(PHASE, Column("TYPE", "spec.type"), Column("VIRTUALMACHINE", "spec.virtualMachineName"), AGE),

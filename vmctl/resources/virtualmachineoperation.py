@@ -8,12 +8,14 @@ from pydantic import Field
 
 from vmctl.resources.cloning import Mode, Naming, once
 from vmctl.resources.declaring import Fault, Resource, Spec
+from vmctl.resources.fields import Remark
 from vmctl.resources.metadata import Labels
 from vmctl.resources.units import Flag, Name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LATER = Remark("{value} is not carried out by this version", lambda value: value in ("Restore", "Clone"))
 BLOCKS = {"Restore": "restore", "Clone": "clone", "Migrate": "migrate"}
 
 
@@ -54,7 +56,10 @@ class VirtualMachineOperationSpec(Spec):
     tag = "type"
     checks = (block_fits_type, start_needs_no_force)
 
-    type: Annotated[Literal["Start", "Stop", "Restart", "Migrate", "Evict", "Restore", "Clone"], once("What is done.")]
+    type: Annotated[
+        Literal["Start", "Stop", "Restart", "Migrate", "Evict", "Restore", "Clone"],
+        once("What is done.", idle=LATER),
+    ]
     virtual_machine_name: Annotated[Name, once("The machine it is done to.")]
     force: Annotated[
         Flag | None,

@@ -1,0 +1,307 @@
+"""Operations over a hypervisor in memory: what is asked happens once, in order, and says who asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.engine.manifests import blank, machine
+from vmctl.engine import applying
+from vmctl.planning.conditions import find
+from vmctl.resources.keys import Key
+
+if TYPE_CHECKING:
+    from tests.engine.lab import Lab
+    from vmctl.engine.session import Result
+
+VM = Key("VirtualMachine", "default", "web")
+OPERATION = "VirtualMachineOperation"
+POLICIES = ("AlwaysOn", "AlwaysOnUnlessStoppedManually", "Manual", "AlwaysOff")
+
+
+def operation(name: str, act: str, *, force: bool = False, of: str = "web") -> str:
+    forced = ", force: true" if force else ""
+    return f"""
+apiVersion: virtualization.deckhouse.io/v1alpha2
+kind: VirtualMachineOperation
+metadata: {{name: {name}}}
+spec: {{virtualMachineName: {of}, type: {act}{forced}}}
+---"""
+
+
+def web(policy: str = "AlwaysOnUnlessStoppedManually", *disks: str, cores: int = 1, more: str = "") -> str:
+    names = disks or ("root",)
+    extra = f"runPolicy: {policy}" + (f"\n  {more}" if more else "")
+    return "".join(map(blank, names)) + machine("web", *names, cores=cores, extra=extra)
+
+
+def ask(lab: Lab, name: str, act: str, *, force: bool = False) -> Result:
+    """What `vmctl create` of one operation does."""
+    manifests = lab.load(operation(name, act, force=force))
+    with lab.session() as session:
+        applying.store_all(session.store, session.ledger, manifests)
+        return session.converge([item.key for item in manifests])
+
+
+def completed(lab: Lab, name: str) -> tuple[str, str]:
+    """The phase of an operation and the reason of its condition Completed."""
+    item = lab.get(OPERATION, name)
+    assert item is not None
+    condition = find(item.status, "Completed")
+    assert condition is not None
+    return item.phase, condition["reason"]
+
+
+def message(lab: Lab, name: str) -> str:
+    item = lab.get(OPERATION, name)
+    assert item is not None
+    condition = find(item.status, "Completed")
+    assert condition is not None
+    return str(condition["message"])
+
+
+def nonce(lab: Lab) -> str:
+    running = lab.world.machines[lab.uid("web")].running
+    return running.nonce if running is not None else ""
+
+
+def power(lab: Lab) -> str:
+    return lab.world.machines[lab.uid("web")].power
+
+
+def events(lab: Lab, key: Key = VM) -> list[str]:
+    with lab.session() as session:
+        return [f"{event.reason}: {event.message}" for event in session.store.events(key)]
+
+
+def test_a_restart_brings_what_waited(lab: Lab) -> None:
+    lab.apply(web())
+    first = nonce(lab)
+    lab.apply(web(cores=2))
+    item = lab.get("VirtualMachine", "web")
+    assert item is not None
+    assert item.status["restartAwaitingChanges"]
+    assert ask(lab, "again", "Restart").failed == {}
+    assert completed(lab, "again") == ("Completed", "OperationCompleted")
+    item = lab.get("VirtualMachine", "web")
+    assert item is not None
+    assert "restartAwaitingChanges" not in item.status
+    assert item.status["resources"]["cpu"]["cores"] == 2
+    assert nonce(lab) not in ("", first)
+    assert "Restarted: the machine was restarted (VirtualMachineOperation again)" in events(lab)
+
+
+def test_what_is_over_is_not_done_again(lab: Lab) -> None:
+    lab.apply(web())
+    ask(lab, "again", "Restart")
+    second = nonce(lab)
+    lab.apply(operation("again", "Restart"))
+    lab.resume()
+    assert nonce(lab) == second
+    assert completed(lab, "again") == ("Completed", "OperationCompleted")
+
+
+def test_a_stop_lasts_also_when_the_host_was_restarted(lab: Lab) -> None:
+    lab.apply(web())
+    lab.apply(web(cores=2))
+    ask(lab, "off", "Stop")
+    assert completed(lab, "off") == ("Completed", "OperationCompleted")
+    lab.world.restart_host()
+    lab.boot = "boot-2"
+    lab.apply(web(cores=3))
+    assert lab.phase("VirtualMachine", "web") == "Stopped"
+    assert "Stopped: the machine is off: VirtualMachineOperation off" in events(lab)
+    ask(lab, "on", "Start")
+    assert lab.phase("VirtualMachine", "web") == "Running"
+    assert "Started: the machine runs (VirtualMachineOperation on)" in events(lab)
+
+
+def test_a_start_that_lacks_a_disk_waits_for_it(lab: Lab) -> None:
+    lab.apply(web("Manual"))
+    lab.apply(machine("web", "root", "missing", extra="runPolicy: Manual"))
+    ask(lab, "on", "Start")
+    assert completed(lab, "on") == ("InProgress", "StartInProgress")
+    assert lab.phase("VirtualMachine", "web") == "Pending"
+    lab.apply(blank("missing"))
+    assert completed(lab, "on") == ("Completed", "OperationCompleted")
+    assert lab.phase("VirtualMachine", "web") == "Running"
+
+
+def test_a_restart_never_boots_what_is_not_whole(lab: Lab) -> None:
+    lab.apply(web())
+    lab.apply(machine("web", "root", "missing"))
+    ask(lab, "again", "Restart")
+    assert completed(lab, "again") == ("InProgress", "RestartInProgress")
+    assert (lab.phase("VirtualMachine", "web"), power(lab)) == ("Pending", "off")
+    lab.apply(blank("missing"))
+    assert completed(lab, "again") == ("Completed", "OperationCompleted")
+    assert len(lab.world.machines[lab.uid("web")].running.disks) == 2  # type: ignore[union-attr]  # it runs
+
+
+def test_a_stop_cancels_a_start_that_waits(lab: Lab) -> None:
+    lab.apply(web("Manual"))
+    lab.apply(machine("web", "root", "missing", extra="runPolicy: Manual"))
+    ask(lab, "on", "Start")
+    ask(lab, "off", "Stop")
+    assert completed(lab, "on") == ("Superseded", "Superseded")
+    assert "off" in message(lab, "on")
+    assert completed(lab, "off") == ("Completed", "OperationCompleted")
+    lab.apply(blank("missing"))
+    assert lab.phase("VirtualMachine", "web") == "Stopped"
+
+
+@pytest.mark.parametrize(("first", "second"), [("Start", "Start"), ("Start", "Restart")])
+def test_one_at_a_time(lab: Lab, first: str, second: str) -> None:
+    lab.apply(web("Manual"))
+    lab.apply(machine("web", "root", "missing", extra="runPolicy: Manual"))
+    ask(lab, "one", first)
+    result = ask(lab, "two", second)
+    assert completed(lab, "two") == ("Failed", "NotReadyToBeExecuted")
+    assert "one (Start) is not over yet" in result.failed[Key(OPERATION, "default", "two")]
+    lab.apply(blank("missing"))
+    assert completed(lab, "one") == ("Completed", "OperationCompleted")
+
+
+def test_two_of_one_directory_go_one_after_another(lab: Lab) -> None:
+    lab.apply(web("Manual"))
+    lab.apply(operation("a", "Start") + operation("b", "Start"))
+    assert {completed(lab, "a")[0], completed(lab, "b")[0]} == {"Completed", "Failed"}
+    assert power(lab) == "running"
+
+
+def test_an_operation_that_comes_with_its_machine(lab: Lab) -> None:
+    lab.apply(operation("on", "Start") + web("Manual"))
+    assert completed(lab, "on") == ("Completed", "OperationCompleted")
+    assert lab.phase("VirtualMachine", "web") == "Running"
+
+
+def test_a_machine_that_is_not_there(lab: Lab) -> None:
+    assert ask(lab, "on", "Start").failed
+    assert completed(lab, "on") == ("Failed", "VirtualMachineNotFound")
+    lab.apply(web("Manual"))
+    assert completed(lab, "on") == ("Failed", "VirtualMachineNotFound"), "what has failed stays so"
+    assert lab.phase("VirtualMachine", "web") == "Stopped"
+
+
+@pytest.mark.parametrize("act", ["Evict", "Migrate"])
+def test_there_is_nowhere_to_move_to(lab: Lab, act: str) -> None:
+    lab.apply(web())
+    ask(lab, "away", act)
+    assert completed(lab, "away") == ("Failed", "OperationFailed")
+    assert "no other host" in message(lab, "away")
+    assert power(lab) == "running"
+
+
+def test_a_deleted_machine_ends_what_was_asked_of_it(lab: Lab) -> None:
+    lab.apply(web("Manual"))
+    lab.apply(machine("web", "root", "missing", extra="runPolicy: Manual"))
+    ask(lab, "on", "Start")
+    lab.delete(VM)
+    lab.resume()
+    assert completed(lab, "on")[0] == "Failed"
+    lab.apply(web("Manual"))
+    assert lab.phase("VirtualMachine", "web") == "Stopped"
+
+
+@pytest.mark.parametrize("policy", ["AlwaysOff", "AlwaysOn"])
+def test_a_policy_that_forbids_it_meanwhile(lab: Lab, policy: str) -> None:
+    lab.apply(web("Manual"))
+    lab.apply(machine("web", "root", "missing", extra="runPolicy: Manual"))
+    ask(lab, "on", "Start")
+    lab.apply(machine("web", "root", "missing", extra=f"runPolicy: {policy}"))
+    assert completed(lab, "on") == ("Failed", "NotApplicableForVirtualMachineRunPolicy")
+    lab.apply(machine("web", "root", "missing", extra="runPolicy: Manual") + blank("missing"))
+    assert lab.phase("VirtualMachine", "web") == "Stopped", "nobody asks for its start any more"
+
+
+def test_a_deleted_operation_asks_for_nothing(lab: Lab) -> None:
+    lab.apply(web("Manual"))
+    lab.apply(machine("web", "root", "missing", extra="runPolicy: Manual"))
+    ask(lab, "on", "Start")
+    lab.delete(Key(OPERATION, "default", "on"))
+    assert lab.get(OPERATION, "on") is None
+    lab.apply(blank("missing"))
+    assert lab.phase("VirtualMachine", "web") == "Stopped"
+
+
+def test_a_guest_that_does_not_listen_is_cut_off_when_its_time_is_over(lab: Lab) -> None:
+    lab.apply(web(more="terminationGracePeriodSeconds: 7"))
+    lab.world.machines[lab.uid("web")].hears_shutdown = False
+    before = lab.clock.passed
+    ask(lab, "off", "Stop")
+    assert 7 <= lab.clock.passed - before < 8
+    assert completed(lab, "off") == ("Completed", "OperationCompleted")
+    assert any(
+        line.startswith("PowerCut: the guest did not power off within 7 s") and "VirtualMachineOperation off" in line
+        for line in events(lab)
+    )
+
+
+@pytest.mark.parametrize("act", ["Stop", "Restart"])
+def test_force_asks_no_guest(lab: Lab, act: str) -> None:
+    lab.apply(web())
+    first, machine_ = nonce(lab), lab.world.machines[lab.uid("web")]
+    machine_.hears_shutdown = False
+    before = lab.clock.passed
+    ask(lab, "now", act, force=True)
+    assert lab.clock.passed == before
+    assert completed(lab, "now") == ("Completed", "OperationCompleted")
+    assert power(lab) == ("off" if act == "Stop" else "running")
+    assert nonce(lab) != first
+
+
+def test_what_is_over_is_forgotten_after_a_day(lab: Lab) -> None:
+    lab.apply(web())
+    ask(lab, "again", "Restart")
+    lab.clock.time += 23 * 3600
+    lab.resume()
+    assert lab.phase(OPERATION, "again") == "Completed"
+    lab.clock.time += 2 * 3600
+    lab.resume()
+    assert lab.phase(OPERATION, "again") == "gone"
+
+
+def test_the_ten_newest_of_a_machine_are_kept(lab: Lab) -> None:
+    lab.apply(web())
+    for number in range(13):
+        lab.clock.time += 1
+        ask(lab, f"again-{number:02}", "Restart")
+    with lab.session() as session:
+        kept = sorted(item.key.name for item in session.ledger.snapshot().of_kind(OPERATION))
+    assert kept == [f"again-{number:02}" for number in range(3, 13)]
+
+
+APPLICABLE: dict[str, dict[str, tuple[bool, ...]]] = {
+    # on: Start, Stop, Restart; off: Start, Stop, Restart
+    "AlwaysOn": {"on": (False, False, True)},
+    "AlwaysOnUnlessStoppedManually": {"on": (False, True, True), "off": (True, False, False)},
+    "Manual": {"on": (False, True, True), "off": (True, False, False)},
+    "AlwaysOff": {"off": (False, False, False)},
+}
+ROWS = [
+    (policy, state, act, allowed)
+    for policy, states in APPLICABLE.items()
+    for state, row in states.items()
+    for act, allowed in zip(("Start", "Stop", "Restart"), row, strict=True)
+]
+
+
+@pytest.mark.parametrize(("policy", "state", "act", "allowed"), ROWS)
+def test_each_operation_under_each_policy(lab: Lab, policy: str, state: str, act: str, allowed: bool) -> None:
+    lab.apply(web())
+    if state == "off":
+        ask(lab, "prepared", "Stop")
+    lab.apply(web(policy))
+    before, first = power(lab), nonce(lab)
+    ask(lab, "asked", act)
+    phase, reason = completed(lab, "asked")
+    assert (phase == "Completed") == allowed
+    if allowed:
+        assert power(lab) == ("off" if act == "Stop" else "running")
+        assert nonce(lab) != first
+        return
+    by_policy = (policy == "AlwaysOff") or (policy == "AlwaysOn" and act != "Restart")
+    wanted = "NotApplicableForVirtualMachineRunPolicy" if by_policy else "NotApplicableForVirtualMachinePhase"
+    assert (phase, reason) == ("Failed", wanted)
+    assert (power(lab), nonce(lab)) == (before, first)
