@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 UNIX = "unix:"
+POLL_S = 0.5  # how long the end may take
 TIMEOUT_S = 10  # for a client that says nothing
 
 
@@ -46,12 +47,13 @@ def serving(address: str, runner: Runner, session: Session) -> Iterator[str]:
         raise UsageError(
             f"{address} cannot be listened on: {error.strerror or error}", remedy="name another port or path"
         ) from error
-    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True, kwargs={"poll_interval": 5})
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True, args=(POLL_S,))
     thread.start()
     log.info("serving /metrics, /healthz and /readyz on %s", server.shown)
     try:
         yield server.shown
     finally:
+        server.shutdown()
         server.server_close()
         with suppress(OSError):
             if address.startswith(UNIX):
