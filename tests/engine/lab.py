@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from tests.memory_world import Machine
     from vmctl.planning.objects import Object
 
 
@@ -165,9 +166,17 @@ class Lab:
             )
             journal = [entry.step for entry in session.store.unfinished()]
             rows = sorted(row.purpose for row in session.store.layers())
-        machines = sorted(f"{item.domain} {item.power}" for item in self.world.machines.values())
+        machines = sorted(_machine(item) for item in self.world.machines.values())
         files = sorted(_suffix(path) for path in self.state.rglob("*") if path.is_file() and not _internal(path))
         return {"objects": objects, "machines": machines, "files": files, "layers": rows, "journal": journal}
+
+
+def _machine(found: Machine) -> str:
+    """A domain, its power, and what is attached: in what runs, and in the definition."""
+    attached = [
+        sorted(disk.alias for disk in side.disks) if side is not None else [] for side in (found.running, found.defined)
+    ]
+    return f"{found.domain} {found.power} {attached}"
 
 
 def _generated(key: Key) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 VM = Key("VirtualMachine", "default", "web")
 DISK = Key("VirtualDisk", "default", "root")
 IMAGE = Key("VirtualImage", "default", "os")
+PLUG = Key("VirtualMachineBlockDeviceAttachment", "default", "plug")
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,28 @@ def whole(url: str, *, cores: int = 1, size: str = "16Mi") -> str:
     )
 
 
+def plugged(*, on: bool = True) -> str:
+    policy = "" if on else "runPolicy: AlwaysOff"
+    return (
+        texts.blank("root")
+        + texts.blank("data")
+        + texts.machine("web", "root", extra=policy)
+        + texts.attachment("plug", "web", "data")
+    )
+
+
+def unplugged() -> str:
+    return texts.blank("root") + texts.blank("data") + texts.machine("web", "root")
+
+
 def nothing(_lab: Lab, _url: str) -> None:
     """An empty host."""
+
+
+def restart(lab: Lab) -> None:
+    """QEMU dies, and the machine is started again."""
+    lab.world.crash(lab.uid("web"))
+    lab.apply(plugged())
 
 
 CASES = {
@@ -50,6 +71,24 @@ CASES = {
     "delete everything": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, _: lab.delete(VM, DISK, IMAGE)),
     "edit": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, url: lab.apply(whole(url, cores=2))),
     "grow": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, url: lab.apply(whole(url, size="32Mi"))),
+    "attach": Case(lambda lab, _: lab.apply(unplugged()), lambda lab, _: lab.apply(plugged())),
+    "attach to a machine that is off": Case(
+        lambda lab, _: lab.apply(plugged(on=False).partition(texts.attachment("plug", "web", "data"))[0]),
+        lambda lab, _: lab.apply(plugged(on=False)),
+    ),
+    "detach": Case(lambda lab, _: lab.apply(plugged()), lambda lab, _: lab.delete(PLUG)),
+    "detach from a machine that is off": Case(
+        lambda lab, _: lab.apply(plugged(on=False)), lambda lab, _: lab.delete(PLUG)
+    ),
+    "start with an attachment": Case(lambda lab, _: lab.apply(plugged(on=False)), lambda lab, _: lab.apply(plugged())),
+    "restart with an attachment": Case(lambda lab, _: lab.apply(plugged()), lambda lab, _: restart(lab)),
+    "delete a machine that something is attached to": Case(
+        lambda lab, _: lab.apply(plugged()), lambda lab, _: lab.delete(VM)
+    ),
+    "delete all of it": Case(
+        lambda lab, _: lab.apply(plugged()),
+        lambda lab, _: lab.delete(VM, PLUG, Key("VirtualDisk", "default", "data")),
+    ),
     "copy of an image": Case(
         lambda lab, url: lab.apply(texts.image("os", url)),
         lambda lab, url: lab.apply(texts.image("os", url) + texts.image_of("again", "os")),
