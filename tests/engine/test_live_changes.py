@@ -222,3 +222,18 @@ def test_what_the_host_has_no_room_for_waits_and_the_rest_does_not(lab: Lab) -> 
     assert found.running is not None
     assert (found.running.cpu.cores, found.running.memory_kib) == (1, 64 << 10)
     assert any("the host has 8 CPUs" in text for text in said(lab, "RestartAwaitingChanges"))
+
+
+def test_what_a_guest_refused_before_it_was_up_is_tried_again_when_it_is(lab: Lab) -> None:
+    """A guest in its firmware lets go of no disk (facts: detach)."""
+    found = running(lab, GATES + web("root", "data"))
+    found.guest = None
+    found.keeps_disks.add("ua-spec-vd-data")
+    lab.apply(GATES + web())
+    assert len(waiting(lab)) == 1
+    lab.resume()
+    assert len(said(lab, "ChangeRefused")) == 1
+    found.keeps_disks.clear()
+    lab.world.boot_finished(found.uid, AGENT)
+    lab.resume()
+    assert waiting(lab) == []

@@ -13,7 +13,6 @@ from vmctl.errors import ChangeRefused, FileRefused, ManifestError, NotFoundErro
 from vmctl.manifests import writing
 from vmctl.manifests.carrying import carried
 from vmctl.manifests.documents import Loaded, Manifest
-from vmctl.resources import known_annotations
 from vmctl.state import merging
 
 if TYPE_CHECKING:
@@ -141,7 +140,7 @@ def _judged(document: Mapping[str, Any], place: str) -> _Judged:
     from vmctl.manifests.judging import judge
 
     judgement = judge(_without_status(document), "default")
-    problems = [*_problems(judgement, place), *_annotation_problems(document, place)] if place else []
+    problems = _problems(judgement, place) if place else []
     if problems:
         raise ManifestError(problems)
     if not judgement.objects:  # what is stored, of a version that judged otherwise: the change is judged alone
@@ -157,14 +156,6 @@ def _problems(judgement: Judgement, place: str) -> list[Problem]:
     return [
         Problem(place, 0, 0, item.sentence, item.remedy, path=".".join(map(str, item.path))) for item in judgement.wrong
     ]
-
-
-def _annotation_problems(document: Mapping[str, Any], place: str) -> list[Problem]:
-    """What is wrong with annotations that vmctl itself reads."""
-    metadata = document.get("metadata")
-    notes = metadata.get("annotations") if isinstance(metadata, dict) else None
-    found = known_annotations.problems(notes) if isinstance(notes, dict) else []
-    return [Problem(place, 0, 0, f"metadata.annotations.{name} {what}", remedy) for name, what, remedy in found]
 
 
 def _without_status(document: Mapping[str, Any]) -> dict[str, Any]:

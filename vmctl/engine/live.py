@@ -24,7 +24,9 @@ def perform(store: Store, driver: Driver, item: Object, step: steps.Live) -> boo
         _perform(driver, step)
     except (Rejected, Unsupported, NotFound) as error:
         log.info("%s: refused: %s", item.key.short, error.message)
-        store.note(step.uid, refusals.NOTE, refusals.with_refusal(store.notes(step.uid), step.change, error.message))
+        seen = driver.observe(step.uid)
+        refusal = refusals.Refusal(error.message, agent=seen is not None and seen.agent_connected)
+        store.note(step.uid, refusals.NOTE, refusals.with_refusal(store.notes(step.uid), step.change, refusal))
         store.record_event(item.key, "Warning", "ChangeRefused", f"{step.describe()}: {error.message}", uid=item.uid)
         return False
     store.record_event(item.key, "Normal", "ChangesApplied", step.describe(), uid=item.uid)

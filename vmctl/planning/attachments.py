@@ -119,7 +119,7 @@ def live_steps(world: World, wanted: Hardware, *, left_alone: frozenset[str]) ->
     running = world.domain.running if world.domain is not None else None
     if running is None:
         return
-    refused = refusals.noted(world.notes)
+    refused = refusals.noted(world.notes, agent=world.guest is not None)
     mine = {plugged_alias(item.key.name): item for item in usage.attachments_of(world.object.key, world.objects)}
     there = {disk.alias: disk for disk in running.disks if plugged_name(disk.alias)}
     for alias in there:
@@ -215,7 +215,7 @@ def _phase(world: World, machine: Object | None, found: Readiness) -> tuple[str,
 
 def _refused(world: World) -> str:
     """What host or guest said when the device was to be plugged in, or nothing."""
-    words = refusals.noted(world.machine_notes).get(attaching(world.object))
+    words = refusals.noted(world.machine_notes, agent=False).get(attaching(world.object))
     if not words:
         return ""
     return f"{words}; it is attached at the next restart of {usage.machine_of(world.object).short}"
@@ -275,7 +275,7 @@ def _leave(world: World, machine: Object | None) -> Plan:
     if machine is None or entry is None:
         was = (Note("Detached", f"{device} is detached from {where}"),) if item.phase == "Terminating" else ()
         return Plan(_status(world, "Terminating", []), (ForgetObject(item.key, item.uid),), was, settled=False)
-    refused = refusals.noted(world.machine_notes).get(detaching(plugged_alias(item.key.name), item))
+    refused = refusals.noted(world.machine_notes, agent=False).get(detaching(plugged_alias(item.key.name), item))
     message = f"{device} is being detached from {where}"
     if refused:
         message = f"{refused}; it is gone after the next restart of {where}"

@@ -78,7 +78,7 @@ class Drift:
         seen: dict[str, Any] = json.loads(world.notes.get(NOTE) or "{}")
         nonce = domain.running.nonce if domain.running is not None else ""
         before = seen.get("running") if seen.get("nonce") == nonce else None
-        refused = {*refusals.noted(world.notes)}
+        refused = {*refusals.noted(world.notes, agent=world.guest is not None)}
         running, now = _moved(before, domain.running, desired, desired, refused)
         defined, written = _moved(seen.get("defined"), domain.defined, desired, wanted, set())
         edited = seen.get("defined") is None or any(True for _ in diff(rebuilt(seen["defined"], desired), wanted))

@@ -137,7 +137,7 @@ def _judged(
     """
     runs = projected(shown, desired)
     found = list(diff(runs, desired))
-    refused = refusals.by_path(world.notes, found)
+    refused = refusals.by_path(world.notes, found, agent=world.guest is not None)
     facts = Facts(
         hash_key=world.place.hash_key,
         gates=feature_gates(world.objects),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from vmctl.planning.changes import as_yaml
@@ -25,18 +26,32 @@ def identity(change: Change) -> str:
     return f"{dotted(change.path)} {json.dumps(as_yaml(change.new), sort_keys=True)}"
 
 
-def noted(notes: Mapping[str, str]) -> dict[str, str]:
-    """Reasons by the identity of the change."""
-    text = notes.get(NOTE)
-    return dict(json.loads(text)) if text else {}
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a change was refused, and whether the guest had come up by then."""
+
+    why: str
+    agent: bool
 
 
-def with_refusal(notes: Mapping[str, str], change: str, reason: str) -> str:
+def noted(notes: Mapping[str, str], *, agent: bool) -> dict[str, str]:
+    """Reasons by the identity of the change, as far as they hold: a guest that was in its firmware when it refused, or
+    had no agent yet, is asked again when its agent answers.
+    """
+    return {change: found.why for change, found in _read(notes).items() if found.agent or not agent}
+
+
+def with_refusal(notes: Mapping[str, str], change: str, refusal: Refusal) -> str:
     """The note with one more refusal in it."""
-    return json.dumps({**noted(notes), change: reason}, sort_keys=True)
+    return json.dumps({name: asdict(found) for name, found in {**_read(notes), change: refusal}.items()})
 
 
-def by_path(notes: Mapping[str, str], changes: Iterable[Change]) -> dict[str, str]:
+def _read(notes: Mapping[str, str]) -> dict[str, Refusal]:
+    text = notes.get(NOTE)
+    return {name: Refusal(**said) for name, said in json.loads(text).items()} if text else {}
+
+
+def by_path(notes: Mapping[str, str], changes: Iterable[Change], *, agent: bool) -> dict[str, str]:
     """The reasons by the dotted paths of these changes."""
-    known = noted(notes)
+    known = noted(notes, agent=agent)
     return {dotted(change.path): known[identity(change)] for change in changes if identity(change) in known}

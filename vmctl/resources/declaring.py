@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from vmctl.resources import known_annotations
 from vmctl.resources.checking import Check, Fault
 from vmctl.resources.fields import Ignored, Managed, Remark, Slot, Spec, Value
 from vmctl.resources.metadata import ObjectMeta
@@ -44,13 +45,19 @@ def namespace_fits(resource: Resource) -> Iterator[Fault]:
         yield Fault(("metadata", "namespace"), f"{type(resource).__name__} is in no namespace; remove this line")
 
 
+def our_annotations_are_known(resource: Resource) -> Iterator[Fault]:
+    """An annotation that vmctl reads is one of those it knows: a misspelt one would be ignored without a word."""
+    for name, what, remedy in known_annotations.problems(resource.metadata.annotations):
+        yield Fault(("metadata", "annotations", name), f"{what}; {remedy}" if remedy else what)
+
+
 class Resource(Spec):
     """An object of any kind. Kinds declare `api_version`, `kind` and their own fields, `spec` in most of them."""
 
     longest_name: ClassVar[int] = 253
     dots_in_name: ClassVar[bool] = True
     namespaced: ClassVar[bool] = True
-    checks: ClassVar[tuple[Check, ...]] = (name_is_given, name_is_legal, namespace_fits)
+    checks: ClassVar[tuple[Check, ...]] = (name_is_given, name_is_legal, namespace_fits, our_annotations_are_known)
 
     api_version: str
     kind: str
