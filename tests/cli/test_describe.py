@@ -10,6 +10,8 @@ import pytest
 
 from tests.cli.conftest import add_machine, condition
 from vmctl.cli.describing import title
+from vmctl.engine.provenance import COMMIT
+from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
     from tests.cli.conftest import World
@@ -142,3 +144,15 @@ def test_events_verb(quickstart: World) -> None:
     assert quickstart.run("events", "--types", "Bad").code == 2
     assert quickstart.run("events", "-n", "web").err == "No events found in web namespace.\n"
     assert quickstart.run("events", "-A", "-o", "jsonpath={.items[0].reason}").out == "Stopped"
+
+
+def test_where_an_object_is_declared(world: World) -> None:
+    world.add("VirtualDisk", "data")
+    key = Key("VirtualDisk", "default", "data")
+    assert "Declared In" not in world.run("describe", "vd", "data").out
+    stored = world.store.get(key)
+    assert stored is not None
+    world.store.adopt(key, "path:/srv/machines", "/srv/machines/data.yaml", 3)
+    world.store.note(stored.uid, COMMIT, "0123456789abcdef")
+    lines = world.run("describe", "vd", "data").lines
+    assert "Declared In:  /srv/machines/data.yaml:3 (commit 0123456789abcdef)" in lines

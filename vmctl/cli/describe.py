@@ -19,6 +19,7 @@ from vmctl.cli.options import (
     verb,
 )
 from vmctl.cli.selectors import by_labels
+from vmctl.engine.provenance import COMMIT
 from vmctl.errors import NotFoundError
 from vmctl.resources.keys import Key
 
@@ -62,7 +63,13 @@ def command(
     answer = asking.answer(session.store, wanted, namespace, chosen=by_labels(selector))
     now = session.clock()
     texts = [
-        described(document, _events(session, found.kind, document), now, show_events=show_events)
+        described(
+            document,
+            _events(session, found.kind, document),
+            now,
+            show_events=show_events,
+            declared=_declared(session, found.kind, document),
+        )
         for found in answer.found
         for document in found.documents
     ]
@@ -77,9 +84,22 @@ def command(
 def _events(session: Session, kind: Kind, document: Document) -> list[Document]:
     """The events of this very object: those of a namesake that is gone are left out."""
     metadata = asking.metadata_of(document)
-    key = Key(kind.name, str(metadata.get("namespace", "")), str(metadata.get("name", "")))
-    found = event_documents(session.store, key=key)
+    found = event_documents(session.store, key=_key(kind, document))
     return [event for event in found if _uid(event) in (None, metadata.get("uid"))]
+
+
+def _declared(session: Session, kind: Kind, document: Document) -> str:
+    """The file and the line that the object was read from, and the commit that its directory stood at."""
+    found = session.store.get(_key(kind, document))
+    if found is None or not found.file:
+        return ""
+    commit = session.store.notes(found.uid).get(COMMIT, "")
+    return f"{found.file}:{found.line}" + (f" (commit {commit})" if commit else "")
+
+
+def _key(kind: Kind, document: Document) -> Key:
+    metadata = asking.metadata_of(document)
+    return Key(kind.name, str(metadata.get("namespace", "")), str(metadata.get("name", "")))
 
 
 def _uid(event: Document) -> object:

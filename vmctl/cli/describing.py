@@ -26,15 +26,17 @@ _ACRONYMS = re.compile(r"\b(Api|Url|Uid|Guid|Ip|Vm|Os|Uri|Cpu|Id|Ca)\b")
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z]+")
 
 
-def described(document: Document, events: Sequence[Document], now: float, *, show_events: bool = True) -> str:
-    """The whole text for one object; `now` in epoch seconds."""
-    lines = [*_head(document), *_body(document), *_status(document, now)]
+def described(
+    document: Document, events: Sequence[Document], now: float, *, show_events: bool = True, declared: str = ""
+) -> str:
+    """The whole text for one object; `now` in epoch seconds, `declared` is the place it was read from."""
+    lines = [*_head(document, declared), *_body(document), *_status(document, now)]
     if show_events:
         lines += _events(events, now)
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _head(document: Document) -> list[str]:
+def _head(document: Document, declared: str) -> list[str]:
     metadata = metadata_of(document)
     entries: list[tuple[str, object]] = [
         ("Name", metadata.get("name", "")),
@@ -43,6 +45,7 @@ def _head(document: Document) -> list[str]:
         ("Annotations", _pairs(metadata.get("annotations"), ": ")),
         ("API Version", document.get("apiVersion", "")),
         ("Kind", document.get("kind", "")),
+        *([("Declared In", declared)] if declared else []),
     ]
     width = max(len(name) for name, _ in entries) + 3
     lines: list[str] = []

@@ -26,6 +26,21 @@ def at_work(session: Session) -> Iterator[engine.Session]:
         yield working
 
 
+def require_daemon(session: Session, *, wait: bool) -> None:
+    """Raise unless there is somebody to leave the work to: ChangeRefused without a daemon, UsageError with --wait."""
+    from vmctl.errors import ChangeRefused, UsageError
+    from vmctl.state.lock import holder
+
+    if wait:
+        raise UsageError("--wait and --no-wait exclude each other", remedy="leave one of them out")
+    engine = holder(session.settings.state_dir)
+    if engine is None or not engine.stays:
+        raise ChangeRefused(
+            "no daemon is at work that the rest could be left to; nothing was changed",
+            remedy="leave --no-wait out, or start one:  vmctl run -f DIR",
+        )
+
+
 def converge(
     working: engine.Session,
     keys: Iterable[Key],

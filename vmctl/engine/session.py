@@ -167,6 +167,11 @@ class Session:
         """What those of the goal that are not where their spec asks wait for."""
         return {key: why for key in goal if (item := self.ledger.get(key)) is not None and (why := goals.missing(item))}
 
+    def hand_over(self, keys: Iterable[Key]) -> None:
+        """Leave the passes over `keys` to the engine that holds the lock, and do not wait for them."""
+        self.store.ask(keys, anew=True, waits=False)
+        bell.ring(Path(self.place.state_dir))
+
     def cancel(self) -> None:
         """End waits and transfers; what was begun is in the journal or can go on."""
         self._cancelled.set()
