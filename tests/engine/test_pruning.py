@@ -69,7 +69,8 @@ class Directory:
         if prune:
             pruning.refuse_incomplete([look])
         with self.lab.session() as session:
-            found = pruning.leaving(session.store, session.ledger.snapshot(), look)
+            after = applying.foreseen(session.ledger, manifests)
+            found = pruning.leaving(session.store, after, look)
             if prune:
                 pruning.refuse_excess([found], most)
             applying.guard(session.ledger, applying.changed(session.ledger, manifests))
@@ -88,7 +89,8 @@ class Directory:
         """What `vmctl apply --prune --dry-run` says."""
         look, manifests = self.look()
         with self.lab.session() as session:
-            found = pruning.leaving(session.store, session.ledger.snapshot(), look)
+            after = applying.foreseen(session.ledger, manifests)
+            found = pruning.leaving(session.store, after, look)
             pruning.refuse_excess([found])
             applying.guard(session.ledger, manifests)
             previews = view(session).previews(manifests, [found])
@@ -147,15 +149,38 @@ def test_an_annotation_lets_the_data_go_and_a_disk_without_data_goes(lab: Lab) -
     assert (lab.phase("VirtualDisk", "scratch"), lab.phase("VirtualDisk", "empty")) == ("gone", "gone")
 
 
-def test_an_image_goes_and_one_that_is_attached_waits_until_it_is_not(lab: Lab, image_url: str) -> None:
-    attached = machine("web").replace("blockDeviceRefs: []", "blockDeviceRefs: [{kind: VirtualImage, name: cd}]")
-    home = Directory(lab, "home", cd=image("cd", image_url), os=image("os", image_url), rest=blank("root") + attached)
+def test_an_image_goes_unless_a_machine_that_stays_uses_it(lab: Lab, image_url: str) -> None:
+    """One that was taken out of the machine is still in it until the restart, and goes then by itself."""
+    one = machine("web").replace("blockDeviceRefs: []", "blockDeviceRefs: [{kind: VirtualImage, name: cd}]")
+    two = machine("db").replace(
+        "blockDeviceRefs: []",
+        "blockDeviceRefs: [{kind: VirtualDisk, name: root}, {kind: VirtualImage, name: old}]",
+    )
+    images = {name: image(name, image_url) for name in ("cd", "old", "unused")}
+    home = Directory(lab, "home", **images, rest=disk("root", "unused") + one + two)
     home.apply()
-    lines = home.remove("cd", "os").apply(most=2)
-    assert [word for _, word in lines] == ["unchanged", "unchanged", "pruned", "pruned"]
-    assert (lab.phase("VirtualImage", "os"), lab.phase("VirtualImage", "cd")) == ("gone", "Terminating")
-    home.remove("rest").write(other=namespace("east")).apply(most="all")
-    assert lab.phase("VirtualImage", "cd") == "gone"
+    home.remove(*images).write(rest=disk("root", "unused") + one + machine("db", "root"))
+    lines = dict(home.apply(most="all"))
+    key = {name: Key("VirtualImage", "default", name) for name in images}
+    assert [lines[key[name]] for name in ("cd", "old", "unused")] == ["retained", "pruned", "pruned"]
+    phases = [lab.phase("VirtualImage", name) for name in ("cd", "old", "unused")]
+    assert phases == ["Ready", "Terminating", "gone"]
+    with lab.session() as session:
+        assert "VirtualMachine web uses it" in session.store.events(key["cd"])[-1].message
+    lab.world.power_off_inside(lab.uid("db"))
+    lab.resume()
+    assert lab.phase("VirtualImage", "old") == "gone"
+
+
+def test_a_namespace_that_something_is_left_in_is_kept_and_comes_back(lab: Lab) -> None:
+    """Were it terminating, the restored directory could not be applied until its data is gone."""
+    text = {"space": namespace("lab"), "root": blank("root").replace("{name: root}", "{name: root, namespace: lab}")}
+    home = Directory(lab, "home", **text, other=namespace("east"), empty=namespace("west"))
+    home.apply()
+    gone = home.remove("space", "root", "empty").apply(most=3)[1:]
+    kept = Key("VirtualDisk", "lab", "root")
+    assert sorted(gone) == [(space("lab"), "retained"), (space("west"), "pruned"), (kept, "retained")]
+    assert {word for _, word in home.write(**text).apply()} == {"unchanged"}
 
 
 def test_what_is_always_there_is_left_as_it_is(lab: Lab) -> None:

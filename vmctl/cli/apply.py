@@ -118,7 +118,7 @@ def _apply(
     from vmctl.engine.session import Result
 
     with working.at_work(session) as engine:
-        leaving = pruning.leaving(engine.store, engine.ledger.snapshot())
+        leaving = pruning.leaving(engine.store, engine.ledger, manifests)
         going = [key for source in leaving for key in source.pruned]
         applying.guard(engine.ledger, applying.changed(engine.ledger, manifests), going)
         applied = applying.store_all(engine.store, engine.ledger, manifests, sources=sources, take_over=take_over)
@@ -166,7 +166,7 @@ def foresee(
     """What apply would do, and what it would say of manifests that are carried out once. Raises what apply would."""
     from vmctl.engine import applying, once
 
-    leaving = pruning.leaving(host.store, host.ledger.snapshot())
+    leaving = pruning.leaving(host.store, host.ledger, manifests)
     going = [key for source in leaving for key in source.pruned]
     applying.guard(host.ledger, applying.changed(host.ledger, manifests), going)
     if not take_over:

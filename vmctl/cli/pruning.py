@@ -12,13 +12,13 @@ from vmctl.cli import output
 from vmctl.errors import ChangeRefused, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from vmctl.cli.options import Decorated
     from vmctl.engine.deleting import Deletion
     from vmctl.engine.ledger import Ledger
     from vmctl.engine.pruning import Leaving, Most, Scan
-    from vmctl.manifests.documents import Loaded
+    from vmctl.manifests.documents import Loaded, Manifest
     from vmctl.manifests.sources import Source
     from vmctl.planning.objects import Object, Objects
     from vmctl.state.store import Store
@@ -35,12 +35,13 @@ class Pruning:
     wanted: bool
     most: Most
 
-    def leaving(self, store: Store, objects: Objects) -> list[Leaving]:
-        """What is to go. Raises ChangeRefused when that is more than is allowed."""
-        from vmctl.engine import pruning
+    def leaving(self, store: Store, ledger: Ledger, manifests: Sequence[Manifest]) -> list[Leaving]:
+        """What is to go when the manifests are applied. Raises ChangeRefused when that is more than is allowed."""
+        from vmctl.engine import applying, pruning
 
         if not self.wanted:
             return []
+        objects = applying.foreseen(ledger, manifests)
         found = [pruning.leaving(store, objects, look) for look in self.looks]
         pruning.refuse_excess(found, self.most)
         return found

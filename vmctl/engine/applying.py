@@ -122,6 +122,16 @@ def changed(ledger: Ledger, manifests: Iterable[Manifest]) -> list[Manifest]:
     return [item for item in manifests if (old := ledger.get(item.key)) is None or old.document != item.document]
 
 
+def foreseen(ledger: Ledger, manifests: Iterable[Manifest]) -> Objects:
+    """The objects as they would be with the manifests applied, as far as who names whom goes."""
+    now = ledger.snapshot()
+    known = [(item, now.get(item.key)) for item in manifests]
+    return now.with_changes(
+        replace(old, document=item.document) if old is not None else Object(item.key, "", 1, item.document, {})
+        for item, old in known
+    )
+
+
 def store_all(
     store: Store,
     ledger: Ledger,

@@ -10,7 +10,7 @@ from vmctl.planning import storage_classes
 from vmctl.resources.annotations import DELETION_POLICY, FORCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from vmctl.engine.ledger import Ledger
     from vmctl.planning.objects import Object
@@ -23,6 +23,7 @@ BUILT_IN = {
     ("StorageClass", "local"),
     ("VolumeSnapshotClass", "layers"),
 }
+KEPT_DATA = "the data is kept until it is deleted by name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def _delete(store: Store, ledger: Ledger, key: Key, *, by_name: bool, force: boo
     if item is None:
         return Deletion(key, "absent")
     if not by_name and retains(item):
-        return _retain(store, item)
+        return _retain(store, item, KEPT_DATA)
     if force:
         metadata = {**item.metadata, "annotations": {**item.annotations, FORCE: "true"}}
         stored, _ = store.replace(key, {**item.document, "metadata": metadata})
@@ -67,16 +68,15 @@ def _delete(store: Store, ledger: Ledger, key: Key, *, by_name: bool, force: boo
     return Deletion(key, "deleted", _kept(store, ledger, item))
 
 
-def let_go(store: Store, ledger: Ledger, keys: Iterable[Key], directory: str) -> list[Deletion]:
-    """Mark deleted what a directory declares no more; what holds data, or is always there, is kept without an owner."""
+def let_go(
+    store: Store, ledger: Ledger, keys: Iterable[Key], kept: Mapping[Key, str], directory: str
+) -> list[Deletion]:
+    """Mark deleted what a directory declares no more; what is kept, for the reasons given, has no owner any more."""
     done: list[Deletion] = []
     with store.batch():
         for item in filter(None, map(ledger.get, keys)):
-            if always_there(item.key):
-                store.adopt(item.key, "", "", 0)
-                done.append(Deletion(item.key, "retained"))
-            elif retains(item):
-                done.append(_retain(store, item))
+            if item.key in kept:
+                done.append(_retain(store, item, kept[item.key]))
             else:
                 store.record_event(item.key, "Normal", "Pruned", f"its manifest has left {directory}", uid=item.uid)
                 ledger.mark_deleted(item.key)
@@ -84,11 +84,10 @@ def let_go(store: Store, ledger: Ledger, keys: Iterable[Key], directory: str) ->
     return done
 
 
-def _retain(store: Store, item: Object) -> Deletion:
+def _retain(store: Store, item: Object, why: str) -> Deletion:
     """Leave an object without an owner, to be deleted by name or adopted again."""
     store.adopt(item.key, "", "", 0)
-    why = "its manifest is gone; the data is kept until it is deleted by name"
-    store.record_event(item.key, "Normal", "Retained", why, uid=item.uid)
+    store.record_event(item.key, "Normal", "Retained", f"its manifest is gone; {why}", uid=item.uid)
     return Deletion(item.key, "retained")
 
 

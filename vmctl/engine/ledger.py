@@ -92,7 +92,7 @@ class Ledger:
             self._share_model(current, updated)
             self._objects = self._objects.with_changes([updated])
         if _matters(current.status, status):
-            self.changed(item.key, ())
+            self.changed(item.key, _released(current, updated))
         return updated
 
     def create(self, key: Key, document: Mapping[str, Any]) -> Object:
@@ -138,6 +138,11 @@ class Ledger:
 def _same(old: Object, new: Object) -> bool:
     """Whether nothing of an object is news: what this process wrote itself comes back when it is read."""
     return not _differs(old, new) and old.status == new.status
+
+
+def _released(old: Object, new: Object) -> tuple[Key, ...]:
+    """What a machine had and has no more, which may go now if that was asked for."""
+    return tuple(sorted(attached_keys(old) - attached_keys(new))) if old.key.kind == "VirtualMachine" else ()
 
 
 def _differs(old: Object, new: Object) -> bool:

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Literal
 
 from vmctl.engine import deleting, once
 from vmctl.errors import ChangeRefused
+from vmctl.planning.graph import references
+from vmctl.planning.plain import holders
 from vmctl.resources import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from vmctl.engine.deleting import Deletion
     from vmctl.engine.ledger import Ledger
     from vmctl.manifests.documents import Loaded
     from vmctl.manifests.sources import Source
-    from vmctl.planning.objects import Objects
+    from vmctl.planning.objects import Object, Objects
     from vmctl.resources.keys import Key
     from vmctl.state.store import Store
 
@@ -49,11 +51,11 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """What has left a source: what goes, and what is kept for its data. `owned` is how much the source had."""
+    """What has left a source: what goes, and what is kept, and why. `owned` is how much the source had."""
 
     directory: str
     pruned: tuple[Key, ...]
-    retained: tuple[Key, ...]
+    retained: Mapping[Key, str]
     owned: int
 
     @property
@@ -76,26 +78,45 @@ def scan(loaded: Loaded, source: Source, *, below: bool) -> Scan:
 
 def leaving(store: Store, objects: Objects, look: Scan) -> Leaving:
     """What a source owns and declares no more, machines before what they use; nothing after a look that is not
-    complete.
+    complete. `objects` are those that there will be once what is declared is applied.
     """
     inventory = [item for one in look.source.identities for item in store.inventory(one)]
     inventory.sort(key=lambda item: registry.BY_NAME[item.key.kind].priority, reverse=True)
     gone = [
-        item
+        item.key
         for item in inventory
         if not look.incomplete
         and item.key not in look.present
         and item.deleted is None
         and not _unread(look, item.file)
     ]
-    found = [(item.key, objects.get(item.key)) for item in gone]
-    kept = {key for key, item in found if item is not None and (deleting.retains(item) or deleting.always_there(key))}
-    return Leaving(
-        look.source.directory,
-        tuple(key for key, _ in found if key not in kept),
-        tuple(key for key, _ in found if key in kept),
-        len(inventory),
-    )
+    kept = _kept([item for key in gone if (item := objects.get(key)) is not None], objects)
+    pruned = tuple(key for key in gone if key not in kept)
+    return Leaving(look.source.directory, pruned, kept, len(inventory))
+
+
+def _kept(gone: Sequence[Object], objects: Objects) -> dict[Key, str]:
+    """What stays of that which has left its source, and why: data, and what others that stay would miss."""
+    kept = {item.key: "it is always there" for item in gone if deleting.always_there(item.key)}
+    kept |= {item.key: deleting.KEPT_DATA for item in gone if deleting.retains(item)}
+    going = {item.key for item in gone} - kept.keys()
+    for item in gone:
+        users = [key for key in objects.mentioning(item.key) if key not in going and _names(objects.get(key), item.key)]
+        if users and item.key in going:
+            kept[item.key] = f"{users[0].short} uses it"
+    going -= kept.keys()
+    for item in gone:
+        inside = [key for key in holders(item, objects) if key not in going]
+        if inside and item.key in going:
+            kept[item.key] = f"{inside[0].short} is in it"
+    return {item.key: kept[item.key] for item in gone if item.key in kept}
+
+
+def _names(user: Object | None, key: Key) -> bool:
+    """Whether an object is a machine that needs another at its next start."""
+    if user is None or user.key.kind != "VirtualMachine" or user.terminating:
+        return False
+    return key in references(user.key, user.document)
 
 
 def _unread(look: Scan, file: str) -> bool:
@@ -122,7 +143,7 @@ def refuse_excess(found: Iterable[Leaving], most: Most = None) -> None:
         if count > allowed:
             names = [
                 *(key.short for key in each.pruned),
-                *(f"{key.short} (kept)" for key in each.retained),
+                *(f"{key.short} (kept: {why})" for key, why in each.retained.items()),
             ]
             raise ChangeRefused(
                 f"{count} of the {each.owned} objects of {each.directory} would go, nothing was changed:\n  "
@@ -143,7 +164,7 @@ def left_behind(store: Store, objects: Objects, look: Scan) -> list[Key]:
 def prune(store: Store, ledger: Ledger, found: Leaving, due: Container[Key] | None = None) -> list[Deletion]:
     """Mark what has left a source as deleted, and detach what is kept; passes take it apart. `due` narrows it down."""
     keys = [key for key in found.keys if due is None or key in due]
-    return deleting.let_go(store, ledger, keys, found.directory) if keys else []
+    return deleting.let_go(store, ledger, keys, found.retained, found.directory) if keys else []
 
 
 def forget(store: Store, look: Scan, due: Container[Key] | None = None) -> None:

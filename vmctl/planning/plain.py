@@ -11,7 +11,7 @@ from vmctl.planning.plans import Plan, World
 from vmctl.planning.steps import ForgetObject
 
 if TYPE_CHECKING:
-    from vmctl.planning.objects import Object
+    from vmctl.planning.objects import Object, Objects
     from vmctl.resources.keys import Key
 
 ACTIVE = frozenset({"Namespace"})
@@ -22,9 +22,9 @@ def plan(world: World) -> Plan:
     item = world.object
     if not item.terminating:
         return Plan({**item.status, "phase": "Active"} if item.key.kind in ACTIVE else item.status)
-    holders = _holders(item, world)
-    if holders:
-        names = ", ".join(holder.short for holder in holders[:5]) + (" …" if len(holders) > 5 else "")
+    users = holders(item, world.objects)
+    if users:
+        names = ", ".join(holder.short for holder in users[:5]) + (" …" if len(users) > 5 else "")
         status: dict[str, Any] = {
             **item.status,
             "phase": "Terminating",
@@ -32,16 +32,16 @@ def plan(world: World) -> Plan:
                 [Condition("InUse", "True", "InUse", f"used by {names}")], item.status, item.generation, world.now
             ),
         }
-        return Plan(status, waits_for=tuple(holders))
+        return Plan(status, waits_for=tuple(users))
     return Plan(item.status, (ForgetObject(item.key, item.uid),), settled=False)
 
 
-def _holders(item: Object, world: World) -> list[Key]:
+def holders(item: Object, objects: Objects) -> list[Key]:
     """Who would lose something: the objects of a namespace, the bytes of a storage class."""
     if item.key.kind == "Namespace":
-        return [other.key for other in world.objects.by_key.values() if other.key.namespace == item.key.name]
+        return [other.key for other in objects.by_key.values() if other.key.namespace == item.key.name]
     if item.key.kind == "StorageClass":
-        return [other.key for other in world.objects.by_key.values() if _lies_in(other) == item.key.name]
+        return [other.key for other in objects.by_key.values() if _lies_in(other) == item.key.name]
     return []
 
 
