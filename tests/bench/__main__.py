@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import disks, listing, loading, machines, reboots, table
+from tests.bench import daemon, disks, listing, loading, machines, reboots, table
 from tests.bench.stage import Stage
 from tests.e2e.private_host import PrivateHost
 
@@ -25,6 +25,7 @@ PARTS = {
     "machines": machines.lines,
     "disks": disks.lines,
     "reboots": reboots.lines,
+    "daemon": daemon.lines,
 }
 
 

@@ -22,6 +22,9 @@ LINES = (
     "apply of 15 machines that stay off, each",
     "10 disks from a 10 GiB image",
     "guest reboot with a change waiting",
+    "run, idle (5 machines)",
+    "file saved → libvirt (5 machines), median",
+    "resync (5 machines)",
 )
 
 
