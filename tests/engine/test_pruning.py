@@ -172,6 +172,22 @@ def test_an_image_goes_unless_a_machine_that_stays_uses_it(lab: Lab, image_url: 
     assert lab.phase("VirtualImage", "old") == "gone"
 
 
+def test_an_attachment_that_stays_keeps_its_image_and_not_its_machine(lab: Lab, image_url: str) -> None:
+    attachment = """
+apiVersion: virtualization.deckhouse.io/v1alpha2
+kind: VirtualMachineBlockDeviceAttachment
+metadata: {name: plug}
+spec: {virtualMachineName: web, blockDeviceRef: {kind: VirtualImage, name: cd}}
+"""
+    text = {"web": machine("web", "root"), "cd": image("cd", image_url)}
+    home = Directory(lab, "home", **text, root=blank("root"), plug=attachment)
+    home.apply()
+    lines = dict(home.remove(*text).apply())
+    assert lines[Key("VirtualImage", "default", "cd")] == "retained"
+    assert lines[WEB] == "pruned"
+    assert lab.phase("VirtualMachine", "web") == "gone"
+
+
 def test_a_namespace_that_something_is_left_in_is_kept_and_comes_back(lab: Lab) -> None:
     """Were it terminating, the restored directory could not be applied until its data is gone."""
     text = {"space": namespace("lab"), "root": blank("root").replace("{name: root}", "{name: root, namespace: lab}")}

@@ -15,6 +15,7 @@ from vmctl.engine import deleting, once
 from vmctl.errors import ChangeRefused
 from vmctl.planning.graph import references
 from vmctl.planning.plain import holders
+from vmctl.planning.usage import ATTACHMENT, device_of
 from vmctl.resources import registry
 
 if TYPE_CHECKING:
@@ -113,10 +114,12 @@ def _kept(gone: Sequence[Object], objects: Objects) -> dict[Key, str]:
 
 
 def _names(user: Object | None, key: Key) -> bool:
-    """Whether an object is a machine that needs another at its next start."""
-    if user is None or user.key.kind != "VirtualMachine" or user.terminating:
+    """Whether an object needs another: a machine at its next start, an attachment for as long as it is there."""
+    if user is None or user.terminating:
         return False
-    return key in references(user.key, user.document)
+    if user.key.kind == ATTACHMENT:
+        return device_of(user) == key
+    return user.key.kind == "VirtualMachine" and key in references(user.key, user.document)
 
 
 def _unread(look: Scan, file: str) -> bool:
