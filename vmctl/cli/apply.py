@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @files_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--wait", is_flag=True, help="Go on until every object is where its spec asks.")
+@click.option("--no-wait", is_flag=True, help="Leave the work to the daemon (`vmctl run`) and return.")
 @click.option("--timeout", metavar="TIME", help="Give up waiting after this time (10m unless given), exit code 6.")
 @click.option("--keep-going", is_flag=True, help="Apply the good files although others are bad; exit code 3.")
 @click.option("--take-over", is_flag=True, help="Move objects here that another directory owns.")
@@ -46,6 +47,7 @@ def command(
     recursive: bool,
     dry_run: bool,
     wait: bool,
+    no_wait: bool,
     timeout: str | None,
     keep_going: bool,
     take_over: bool,
@@ -67,6 +69,8 @@ def command(
 
     if not filename:
         raise UsageError("say what to apply", remedy="for example  vmctl apply -f machines/")
+    if no_wait:
+        working.require_daemon(session, wait=wait)
     loaded, sources = load(session, filename, recursive=recursive)
     pruning = asked(filename, loaded, sources, recursive=recursive, prune=prune, prune_max=prune_max)
     manifests = applying.judge(loaded, keep_going=keep_going)
@@ -84,6 +88,7 @@ def command(
         sources,
         pruning,
         wait=wait,
+        hand_over=no_wait,
         timeout_s=working.seconds(timeout or ("10m" if wait else None)),
         take_over=take_over,
         quiet=quiet,
@@ -109,11 +114,12 @@ def _apply(
     pruning: Pruning,
     *,
     wait: bool,
+    hand_over: bool,
     timeout_s: float | None,
     take_over: bool,
     quiet: bool,
 ) -> int:
-    from vmctl.engine import applying
+    from vmctl.engine import applying, provenance
     from vmctl.engine.pruning import prune
     from vmctl.engine.session import Result
 
@@ -122,6 +128,7 @@ def _apply(
         going = [key for source in leaving for key in source.pruned]
         applying.guard(engine.ledger, applying.changed(engine.ledger, manifests), going)
         applied = applying.store_all(engine.store, engine.ledger, manifests, sources=sources, take_over=take_over)
+        provenance.record(engine.store, engine.ledger, applied, manifests, sources)
         for each in applied:
             output.line(str(each))
         gone = [item for source in leaving for item in prune(engine.store, engine.ledger, source)]
@@ -133,6 +140,9 @@ def _apply(
         restless = list(dict.fromkeys([*engine.unsettled(), *(item.key for item in gone if item.done == "deleted")]))
         if wait:  # what is at rest may be waited for all the same: another process may bring what it lacks
             restless = list(dict.fromkeys([*restless, *working.unreached(engine, goal)]))
+        if hand_over:
+            engine.hand_over(restless)
+            return 0
         if not restless:
             return working.report(Result(), goal, engine, wait=False)
         result = working.converge(engine, restless, wait=wait, timeout_s=timeout_s, goal=goal, quiet=quiet)

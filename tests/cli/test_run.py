@@ -1,0 +1,93 @@
+"""`vmctl run` before it runs: what it refuses, the unit it prints; and verbs that leave work to it."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vmctl.state.lock import EngineLock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import World
+
+
+def unit(text: str) -> configparser.ConfigParser:
+    parsed = configparser.ConfigParser(interpolation=None, strict=True)
+    parsed.optionxform = str  # type: ignore[assignment,method-assign]
+    parsed.read_string(text)
+    return parsed
+
+
+def test_it_wants_directories(world: World, tmp_path: Path) -> None:
+    assert world.run("run").code == 2
+    assert world.run("run", "-f", "-").code == 2
+    file = tmp_path / "one.yaml"
+    file.write_text("")
+    ran = world.run("run", "-f", str(file))
+    assert ran.code == 2
+    assert "is not a directory" in ran.err
+    assert world.run("run", "-f", str(tmp_path), "--resync=0s").code == 2
+    assert world.run("run", "-f", str(tmp_path), "--prune", "--prune-max=some").code == 2
+
+
+def test_a_second_daemon_is_refused_kindly(world: World, tmp_path: Path) -> None:
+    world.directory.mkdir()
+    with EngineLock(world.directory) as lock:
+        lock.acquire("vmctl run -f /srv/machines")
+        ran = world.run("run", "-f", str(tmp_path))
+    assert ran.code == 5
+    assert f"`vmctl run -f /srv/machines` (process {os.getpid()}) is at work" in ran.err
+    assert "-f may be repeated" in ran.err
+
+
+def test_the_unit(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "100%").mkdir()
+    options = ("-R", "--prune", "--prune-max=all", "--listen", "127.0.0.1:9177", "--log-format=json")
+    ran = world.run("run", "-f", "a b", "-f", "100%", *options, "--print-unit")
+    assert (ran.code, ran.err) == (0, "")
+    found = unit(ran.out)
+    command = found["Service"]["ExecStart"]
+    assert f'run -f "{tmp_path}/a b" -f "{tmp_path}/100%%"' in command
+    for option in ("--recursive", "--prune", "--prune-max=all", "--listen=127.0.0.1:9177", "--log-format=json"):
+        assert f" {option} " in command
+    assert "--print-unit" not in command
+    assert f"--state-dir {world.directory}" in command
+    assert found["Service"]["Type"] == "notify"
+    assert found["Service"]["KillMode"] == "process", "guests of a session's libvirt are in our own control group"
+    assert {"libvirtd.service", "libvirt-guests.service"} <= set(found["Unit"]["After"].split())
+    assert int(found["Service"]["WatchdogSec"]) > 0
+    assert not world.directory.exists(), "printing changes nothing"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_understands_the_unit(world: World, tmp_path: Path) -> None:
+    directory = tmp_path / 'quoted "name"'
+    directory.mkdir()
+    file = tmp_path / "vmctl.service"
+    file.write_text(world.run("run", "-f", str(directory), "--print-unit").out)
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--recursive-errors=no", str(file)], check=False, capture_output=True, text=True
+    )
+    complaints = [line for line in checked.stderr.splitlines() if "vmctl.service" in line]
+    assert complaints == []
+
+
+def test_work_is_left_to_a_daemon_only(world: World, tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("")
+    nobody = world.run("apply", "-f", str(tmp_path), "--no-wait")
+    assert nobody.code == 5
+    assert "vmctl run -f DIR" in nobody.err
+    world.directory.mkdir()
+    with EngineLock(world.directory) as lock:
+        lock.acquire("vmctl apply -f x")
+        assert world.run("apply", "-f", str(tmp_path), "--no-wait").code == 5
+    assert world.run("apply", "-f", str(tmp_path), "--no-wait", "--wait").code == 2
