@@ -5,6 +5,7 @@
 #   ./install.sh quickstart   install, start libvirt if nobody has, build a small guest and run examples/quickstart
 #   ./install.sh test         install what tests need as well, and run all of them
 #   ./install.sh libvirt      start libvirt if nobody has
+#   ./install.sh service -f DIR [OPTIONS]   install, and have systemd run `vmctl run -f DIR [OPTIONS]` from now on
 #   ./install.sh stop         end the libvirt that was started here; refuses while guests run (--force ends them)
 #
 # Every command may be repeated. Packages come from the distribution and from PyPI through apt and pip; root rights, where
@@ -228,6 +229,23 @@ The machine has booted. What next:
 END
 }
 
+# --- the service ------------------------------------------------------------------------------------------------------
+
+service() { # the options of `vmctl run`; the unit is written anew by each call
+    local unit=/etc/systemd/system/vmctl.service text
+    text=$(as_root .venv/bin/vmctl run "$@" --print-unit)
+    if [ "$(cat "$unit" 2>/dev/null)" != "$text" ]; then
+        step "Writing $unit"
+        as_root tee "$unit" <<<"$text" >/dev/null
+        as_root systemctl daemon-reload
+        as_root systemctl enable --quiet vmctl
+        as_root systemctl restart vmctl # machines keep running
+    else
+        as_root systemctl enable --quiet --now vmctl
+    fi
+    say "vmctl runs: systemctl status vmctl, journalctl -u vmctl"
+}
+
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 run_tests() {
@@ -262,6 +280,15 @@ case ${1:-install} in
         run_tests "$@"
         ;;
     libvirt) start_libvirt ;;
+    service)
+        shift
+        [ $# -gt 0 ] || fail "say which directory: ./install.sh service -f DIR"
+        [ -d /run/systemd/system ] || fail "systemd does not run here; let another supervisor run: .venv/bin/vmctl run $*"
+        install_packages "${runtime_packages[@]}"
+        install_vmctl
+        start_libvirt
+        service "$@"
+        ;;
     stop) stop_libvirt "${2:-}" ;;
     as-init) as_init ;; # start_libvirt calls this
     -h | --help | help) sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0" ;;

@@ -81,6 +81,9 @@ def test_saved_files_other_verbs_and_the_end(product: Product, directory: Path) 
         assert [line.split()[-1] for line in applied.lines] == ["created", "created"]
         assert runs(product, "more")
         product.run("wait", "vm/more", "--for=condition=Running")
+        left = as_stream(disk("left", size="16Mi"), machine("left", "vd/left", **SMALL))
+        assert len(product.run("apply", "-f", "-", "--no-wait", stdin=left).lines) == 2
+        eventually(lambda: runs(product, "left"), "what was left to the daemon")
         eventually(lambda: b"vmctl_engine_bad_files 1.0" in scrape(product), "the bad file in the metrics")
         assert b'vmctl_virtualmachine_status_phase{name="web"' in scrape(product)
         refused = product.run("run", "-f", str(directory), code=5)
