@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.memory_world import HOST, Machine, MemoryConsole, World
 from vmctl.errors import Busy, Exists, HypervisorError, NotFound, Rejected, Unsupported
 from vmctl.planning.observed import Domain, Guest, Host, Listed, NatNetwork
+from vmctl.storage import layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -141,6 +143,9 @@ class MemoryDriver:
                 raise Rejected(f"cannot shrink {alias}", subject=alias)
             machine.sizes[alias] = size_bytes
             self.world.image_bytes[disk.source] = size_bytes
+            file = Path(disk.source)
+            if file.exists():  # QEMU grows it
+                layers.grow(file.parent, file.stem, size_bytes)
         self.world.changed(uid)
 
     def set_cores(self, uid: str, cores: int) -> None:
@@ -296,12 +301,20 @@ class Faulty:
     `calls` lists the effects that were asked for, so that a first run with `fail_at=0` tells how many there are.
     """
 
-    def __init__(self, driver: MemoryDriver, fail_at: int = 0, *, after: bool = False, die: bool = False) -> None:
+    def __init__(
+        self,
+        driver: MemoryDriver,
+        fail_at: int = 0,
+        *,
+        after: bool = False,
+        die: bool = False,
+        calls: list[str] | None = None,
+    ) -> None:
         self._driver = driver
         self._fail_at = fail_at
         self._after = after
         self._die = die
-        self.calls: list[str] = []
+        self.calls: list[str] = [] if calls is None else calls
 
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._driver, name)

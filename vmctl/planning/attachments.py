@@ -241,8 +241,9 @@ def _machine_trouble(attachment: Object, machine: Object | None) -> str:
         return f"{key.short} is being deleted"
     if machine.phase == "Running":
         return ""
-    after = "when its processors go on" if machine.phase == "Pause" else "at its next start"
-    return f"{key.short} is {machine.phase or 'Pending'}; the device is attached {after}"
+    if machine.phase == "Pause":
+        return f"{key.short} is paused; the device is attached when its processors go on"
+    return f"{key.short} is {machine.phase or 'Pending'}; the device is attached at its next start"
 
 
 def _conditions(world: World, machine: Object | None, found: Readiness, attached: Condition) -> list[Condition]:
@@ -273,8 +274,7 @@ def _leave(world: World, machine: Object | None) -> Plan:
     entry = _entry(item, machine)
     device, where = usage.device_of(item).short, usage.machine_of(item).short
     if machine is None or entry is None:
-        was = (Note("Detached", f"{device} is detached from {where}"),) if item.phase == "Terminating" else ()
-        return Plan(_status(world, "Terminating", []), (ForgetObject(item.key, item.uid),), was, settled=False)
+        return Plan(_status(world, "Terminating", []), (ForgetObject(item.key, item.uid),), settled=False)
     refused = refusals.noted(world.machine_notes, agent=False).get(detaching(plugged_alias(item.key.name), item))
     message = f"{device} is being detached from {where}"
     if refused:
