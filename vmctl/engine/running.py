@@ -227,12 +227,12 @@ class Runner:
             log.info("libvirt answers again")
             self._passes.failures.clear()
             self._unreachable = False
-        first = self.last_resync is None
+        first = self.last_resync is None or not self._supervisor.is_ready
         self.last_resync = self._clock.now()
         self._resync_due = self._clock.elapsed() + self._resync_s
         self.tally.resyncs += 1
         self.convergence.add(restless)
-        if first or not self._supervisor.is_ready:
+        if first:
             log.info("ready: %s", self._summary())
             self._supervisor.ready(self._summary())
 
@@ -241,6 +241,8 @@ class Runner:
         if not self._unreachable:
             log.warning("there is no host to work on: %s; %s", error.message, error.remedy)
             self._supervisor.status(f"no host: {error.message}")
+        if not self._supervisor.is_ready:  # nobody's boot waits for a libvirt that does not come
+            self._supervisor.ready(f"no host: {error.message}")
         self._unreachable = True
 
     def _rest(self) -> None:
@@ -260,7 +262,8 @@ class Runner:
 
     def _summary(self) -> str:
         objects = len(self._session.ledger.snapshot().by_key)
-        return f"{objects} objects, {self.failing} failing, {len(self.bad)} problems in manifests"
+        problems = f"{len(self.bad)} problem{'' if len(self.bad) == 1 else 's'}"
+        return f"{objects} objects, {self.failing} failing, {problems} in manifests"
 
     def _pass(self, key: Key) -> Outcome:
         """One pass, counted, logged under a number of its own, and marked when it changed nothing."""
