@@ -54,9 +54,14 @@ def command(session: Session, filename: tuple[str, ...], recursive: bool) -> int
 def _create(engine: Engine, manifest: Manifest) -> Key:
     key, document = manifest.key, manifest.document
     if manifest.generate_name:
-        name = manifest.generate_name + "".join(secrets.choice(LETTERS) for _ in range(SUFFIX))
+        name = generated(manifest.generate_name)
         key = key._replace(name=name)
         document = {**document, "metadata": {**document["metadata"], "name": name}}
     stored = engine.store.create(key, document, file=manifest.path, line=manifest.line)
     engine.ledger.learn(stored)
     return key
+
+
+def generated(prefix: str) -> str:
+    """A name of its own that begins so."""
+    return prefix + "".join(secrets.choice(LETTERS) for _ in range(SUFFIX))

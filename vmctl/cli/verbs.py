@@ -42,6 +42,10 @@ GROUPS: dict[str, dict[str, str]] = {
         "schema": "Print the JSON Schema of a kind, or of all.",
     },
     "Machines": {
+        "start": "Start machines.",
+        "stop": "Stop machines.",
+        "restart": "Restart machines, with the changes that wait for that.",
+        "evict": "Move machines to another host, where there is one.",
         "console": "Connect to the serial console of a machine.",
     },
     "This host": {
@@ -52,11 +56,7 @@ GROUPS: dict[str, dict[str, str]] = {
 }
 SUMMARIES: dict[str, str] = {name: line for verbs in GROUPS.values() for name, line in verbs.items()}
 
-_POWER = "apply the machine with runPolicy AlwaysOff to switch it off, and with the former policy to start it anew"
 ELSEWHERE = {  # what people type first, and what does it here
-    "start": _POWER,
-    "stop": _POWER,
-    "restart": _POWER,
     "logs": "`vmctl console NAME --log` prints what a machine wrote",
     "list": "`vmctl get vm` lists machines",
     "rm": "`vmctl delete KIND NAME` deletes",

@@ -27,7 +27,7 @@ PHASES = {
 }
 _UP = {"running": "Running", "paused": "Pause"}
 _POLICY_SAYS = {
-    "AlwaysOn": "runPolicy AlwaysOn keeps the machine on by itself",
+    "AlwaysOn": "runPolicy AlwaysOn keeps the machine on, whenever an apply or a run looks at it",
     "AlwaysOff": "runPolicy AlwaysOff keeps the machine off",
 }
 _PHASE_SAYS = {

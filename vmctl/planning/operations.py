@@ -56,8 +56,8 @@ def act_of(item: Object) -> Act:
     return Act(spec["type"], bool(spec.get("force")))
 
 
-def rivals(key: Key, machine: Key, objects: Objects) -> Iterator[Object]:
-    """The other operations of a machine that are not over."""
+def rivals(key: Key | None, machine: Key, objects: Objects) -> Iterator[Object]:
+    """The operations of a machine that are not over, without the one of that name."""
     for other in _operations(machine, objects):
         if other.key != key and other.phase not in OVER:
             yield other

@@ -1,0 +1,52 @@
+"""From a verb to an operation: what can be told beforehand is, and then the object is made that asks the machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmctl.planning import operations
+from vmctl.planning.applicability import Act, phase_now, phase_objection, policy_objection, supersedes
+from vmctl.resources import registry
+from vmctl.resources.keys import Key
+
+if TYPE_CHECKING:
+    from vmctl.hypervisor.driver import Driver
+    from vmctl.planning.objects import Object, Objects
+    from vmctl.state.store import Store
+    from vmctl.state.stored import Stored
+
+THERE = {"Start": "Running", "Stop": "Stopped"}  # a machine in this phase needs nothing done
+
+
+def needless(driver: Driver, machine: Object, act: Act) -> bool:
+    """Whether a machine already is as it would be afterwards, as libvirt has it now."""
+    return act.type in THERE and phase_now(machine, driver.observe(machine.uid)) == THERE[act.type]
+
+
+def refusal(driver: Driver, objects: Objects, machine: Object, act: Act) -> str:
+    """Why an operation would fail at once, as far as that can be known; empty when nothing is known against it.
+
+    A machine that nobody has looked at yet is judged when that has happened.
+    """
+    for other in operations.rivals(None, machine.key, objects):
+        if not supersedes(act, operations.act_of(other)):
+            return operations.in_the_way(other)
+    if act.type not in operations.DONE:
+        return ""
+    found = policy_objection(act, machine)
+    if found is None and (machine.phase or machine.terminating):
+        found = phase_objection(act, machine, driver.observe(machine.uid))
+    return found.message if found is not None else ""
+
+
+def create(store: Store, machine: Key, act: Act, name: str) -> Stored:
+    """Store the operation. Raises ChangeRefused when there is one of that name."""
+    kind = registry.BY_NAME["VirtualMachineOperation"]
+    forced = {"force": True} if act.force else {}
+    document = {
+        "apiVersion": kind.api_version,
+        "kind": kind.name,
+        "metadata": {"name": name},
+        "spec": {"type": act.type, "virtualMachineName": machine.name, **forced},
+    }
+    return store.create(Key(kind.name, machine.namespace, name), document)
