@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.memory_driver import Died, MemoryDriver, World
+from tests.memory_driver import Died, Faulty, MemoryDriver, World
 from vmctl.engine import applying, deleting
 from vmctl.engine.executing import Executor
 from vmctl.engine.ledger import Ledger
@@ -50,11 +50,15 @@ class FrozenClock:
 
 @dataclass
 class Death:
-    """Kill the engine at its n-th step, counted from 1: before its effect, or after it and before its record."""
+    """Kill the engine at its n-th step, counted from 1: before its effect, or after it and before its record.
+
+    `seen` and `steps` are what was begun until then.
+    """
 
     at: int = 0
     after: bool = False
     seen: list[str] = field(default_factory=list[str])
+    steps: list[tuple[Key, steps.Step]] = field(default_factory=list["tuple[Key, steps.Step]"])
 
 
 class MortalExecutor(Executor):
@@ -67,6 +71,7 @@ class MortalExecutor(Executor):
         if death.at and len(death.seen) >= death.at:
             raise Died("the process is gone already")
         death.seen.append(f"{item.key.kind} {type(step).__name__}")
+        death.steps.append((item.key, step))
         dies = len(death.seen) == death.at
         if dies and not death.after:
             raise Died(str(step))
@@ -96,6 +101,7 @@ class Lab:
         self.clock = FrozenClock()
         self.boot = "boot-1"
         self.death = Death()
+        self.calls: list[str] = []  # the effects that the driver was asked for
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -103,7 +109,7 @@ class Lab:
         with Store.open(self.state, clock=self.clock.now) as store, EngineLock(self.state) as lock:
             lock.acquire("lab")
             place = Place(store.installation, str(self.state), store.hash_key, self.boot)
-            driver = MemoryDriver(self.world, store.installation)
+            driver: Any = Faulty(MemoryDriver(self.world, store.installation), calls=self.calls)
             session = LabSession(store, driver, Ledger(store), place, self.clock)
             object.__setattr__(session, "death", self.death)
             yield session

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engine.manifests import blank, machine
+from tests.engine.test_live_changes import DISKS, GATES, running
 from vmctl.cli.diff import lines
 from vmctl.engine import applying
 from vmctl.engine.previewing import Look
 from vmctl.errors import ChangeRefused
 from vmctl.manifests import loading
 from vmctl.manifests.sources import source_of
+from vmctl.planning.requests import NOTE, Request
 
 if TYPE_CHECKING:
     from tests.engine.lab import Lab
@@ -129,3 +131,43 @@ def test_a_running_machine_is_told_what_its_new_spec_lacks(lab: Lab) -> None:
     printed = diff(lab, blank("root") + machine("web", "root", "nodisk"))
     assert said(printed, "lacks: 1 of 2 block devices are ready: VirtualDisk nodisk does not exist; known: root")
     assert not said(diff(lab, blank("root") + machine("web", "root", cores=2)), "lacks")
+
+
+def test_what_nobody_has_declared_is_among_what_comes_first(lab: Lab) -> None:
+    printed = diff(lab, blank("root") + machine("web", "root", "nodisk"))
+    assert said(printed, "after VirtualDisk root is Ready, and VirtualDisk nodisk is declared: start the machine")
+
+
+def test_a_machine_that_waits_is_said_to_start_once_its_disk_is_declared(lab: Lab) -> None:
+    lab.apply(blank("root") + machine("web", "root", "late"))
+    text = blank("root") + blank("late") + machine("web", "root", "late")
+    assert said(diff(lab, text), "after VirtualDisk late is Ready: start the machine")
+    lab.apply(text)
+    assert lab.phase("VirtualMachine", "web") == "Running"
+
+
+def test_nothing_is_announced_for_a_machine_that_is_paused(lab: Lab) -> None:
+    paused = machine("web", "root").replace("{name: web}", "{name: web, annotations: {vmctl.dev/reconcile: Paused}}")
+    printed = diff(lab, blank("root") + paused)
+    assert not said(printed, "the machine")
+    lab.apply(blank("root") + paused)
+    assert lab.world.machines == {}
+
+
+def test_what_changes_live_is_told_although_a_new_disk_has_to_come_first(lab: Lab) -> None:
+    start = GATES + DISKS + machine("web", "root")
+    running(lab, start)
+    text = GATES + DISKS + blank("late") + machine("web", "root", "late", memory="96Mi")
+    assert said(diff(lab, text), "    set the memory to 96Mi while the machine runs")
+
+
+def test_a_restart_under_way_is_told_to_its_end(lab: Lab) -> None:
+    """The process died between the request and the shutdown."""
+    found = running(lab, WEB)
+    assert found.running is not None
+    request = Request("Restart", "somebody asked", nonce=found.running.nonce)
+    with lab.session() as session:
+        session.store.note(found.uid, NOTE, request.text())
+    printed = diff(lab, WEB)
+    assert said(printed, "    shut the machine down (somebody asked")
+    assert said(printed, "    start the machine (somebody asked)")

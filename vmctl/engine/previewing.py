@@ -17,12 +17,15 @@ from vmctl.engine.passes import Passes
 from vmctl.engine.session import connect, nothing_seen, place_of
 from vmctl.planning import attachments, changes, goals
 from vmctl.planning.diff import diff
+from vmctl.planning.drift import mode
 from vmctl.planning.graph import order, references
 from vmctl.planning.objects import Object, Objects
 from vmctl.planning.plans import Waiting
 from vmctl.planning.power import noted, wish
-from vmctl.planning.steps import CreateObject, CutPower, Remember, ReserveAddress, ShutDown
+from vmctl.planning.requests import active
+from vmctl.planning.steps import CreateObject, CutPower, Live, Remember, ReserveAddress, ShutDown
 from vmctl.resources import registry
+from vmctl.resources.annotations import PAUSED
 from vmctl.resources.declaring import Spec
 from vmctl.resources.policies import Effect, Facts, dotted
 from vmctl.resources.virtualmachine import VirtualMachine
@@ -69,7 +72,7 @@ class Preview:
 
     @property
     def differs(self) -> bool:
-        return self.verb != "none" or bool(self.changes or self.steps)
+        return self.verb != "none" or bool(self.changes or self.steps or self.later)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,8 @@ class Look:
         if plan.status.get("phase") == "WaitForFirstConsumer":
             waits = "after the first machine refers to it"
         now, later = _steps(world, plan.steps, waiting=bool(waits), new=verb == "create")
+        if waits and not later and _rests(world) and (verb != "none" or _has_news(item, future)):
+            later = tuple(_intentions(world))
         lacks = _lacks(plan) if verb == "change" and not waits else ""
         return Preview(manifest.key, verb, before, dict(item.document), found, now, waits, later, lacks)
 
@@ -195,12 +200,19 @@ def look(settings: Settings, *, clock: Clock | None = None) -> Iterator[Look]:
 
 
 def _steps(world: World, steps: Sequence[Step], *, waiting: bool, new: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is done at once, and what after the objects that come first. Waiting holds no shutdown back."""
+    """What is done at once, and what after the objects that come first.
+
+    Waiting holds no shutdown back, and nothing that is done to a machine while it runs.
+    """
     now = [
         _described(step, new=new)
         for step in steps
-        if _is_told(step) and (not waiting or isinstance(step, ShutDown | CutPower))
+        if _is_told(step) and (not waiting or isinstance(step, ShutDown | CutPower | Live))
     ]
+    request = active(world.notes)
+    goes_off = any(isinstance(step, ShutDown | CutPower) for step in steps)
+    if goes_off and request is not None and request.verb == "Restart":
+        now.append(f"start the machine ({request.why})")
     intended = list(_intentions(world))
     if new and not now and not waiting:
         now = intended
@@ -277,25 +289,45 @@ def _lacks(plan: Plan) -> str:
 
 
 def _waits(item: Object, future: Objects) -> str:
-    """The objects that come first, as far as they are not ready yet."""
-    first = [
-        key
-        for key in references(item.key, item.document)
-        if (other := future.get(key)) is not None
-        and other.phase not in ("Ready", "Active")
-        and key.kind not in ("Secret", "StorageClass", "VirtualMachine")
-    ]
-    return f"after {', '.join(key.short for key in first)} {'is' if len(first) == 1 else 'are'} Ready" if first else ""
+    """The objects that come first, as far as they are not ready yet, with those that nobody has declared."""
+    beside = ("Secret", "StorageClass", "VirtualMachine")
+    needed = [key for key in references(item.key, item.document) if key.kind not in beside]
+    first = [key for key in needed if (other := future.get(key)) is not None and other.phase not in ("Ready", "Active")]
+    unknown = [key for key in needed if future.get(key) is None]
+    if not first:
+        return ""
+    also = f", and {_listed(unknown)} declared" if unknown else ""
+    return f"after {_listed(first)} Ready{also}"
+
+
+def _has_news(item: Object, future: Objects) -> bool:
+    """Whether an object refers to something that is declared only now."""
+    known = (future.get(key) for key in references(item.key, item.document))
+    return any(other is not None and not other.status for other in known)
+
+
+def _listed(keys: Sequence[Key]) -> str:
+    return f"{', '.join(key.short for key in keys)} {'is' if len(keys) == 1 else 'are'}"
+
+
+def _runs(world: World) -> bool:
+    return world.domain is not None and world.domain.power != "off"
+
+
+def _rests(world: World) -> bool:
+    """Whether it is a machine that is off: one that lacks something has no steps, and many once it is there."""
+    return world.object.key.kind == "VirtualMachine" and not _runs(world)
 
 
 def _intentions(world: World) -> Iterator[str]:
-    """What will be done with an object once it can be, in the words of its steps."""
+    """What will be done with an object once it can be, in the words of its steps; nothing while it is paused."""
+    if mode(world.object) == PAUSED:
+        return
     match world.object.key.kind:
         case "VirtualMachine":
             yield "define the machine"
             policy = world.object.typed(VirtualMachine).spec.run_policy
-            runs = world.domain is not None and world.domain.power != "off"
-            if not runs and wish(policy, world.domain, noted(world.notes), world.place.boot_id).on:
+            if not _runs(world) and wish(policy, world.domain, noted(world.notes), world.place.boot_id).on:
                 yield "start the machine"
         case "VirtualDisk":
             yield "create the disk"
