@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.engine.daemons import Daemon, until
 from vmctl.engine import applying, once, pruning
 from vmctl.manifests import loading
 from vmctl.manifests.sources import source_of
@@ -169,3 +170,32 @@ def test_the_kinds_that_are_carried_out_once_are_those_that_act_and_end() -> Non
         "VirtualMachineRestore",
         "VirtualMachineSnapshotOperation",
     }
+
+
+def test_a_daemon_forgets_what_has_been_absent_for_a_while(lab: Lab) -> None:
+    """A checkout that is half done must not make it carry out again what merely vanished for a moment."""
+    with Daemon(lab) as daemon:
+        daemon.save("east.yaml", NAMESPACE)
+        until(lambda: daemon.session.store.get(Key("Namespace", "", "east")))
+        daemon.save("op.yaml", operation())
+        until(lambda: exists_in(daemon))
+        with daemon.session.store.batch():
+            stored = daemon.session.store.get(OPERATION)
+            assert stored is not None
+            daemon.session.store.remove(stored.uid)
+        daemon.session.ledger.refresh()
+        (daemon.directory / "op.yaml").unlink()
+        daemon.looked()
+        daemon.save("op.yaml", operation())
+        daemon.looked()
+        assert not exists_in(daemon)
+        (daemon.directory / "op.yaml").unlink()
+        daemon.looked()
+        daemon.leap(31)
+        until(lambda: OPERATION not in daemon.session.store.remembered(source_of(str(daemon.directory)).identity))
+        daemon.save("op.yaml", operation())
+        until(lambda: exists_in(daemon))
+
+
+def exists_in(daemon: Daemon) -> bool:
+    return daemon.session.store.get(OPERATION) is not None

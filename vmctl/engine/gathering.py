@@ -199,22 +199,26 @@ class Gathering:
         return changed
 
     def _prune(self, loaded: Loaded, found: Sequence[Source], began: float) -> tuple[list[Key], float | None]:
-        """Let go of what has been absent long enough; the keys, and when another look can make more of it due."""
-        if self.prunes is None:
-            return [], None
+        """Forget and let go of what has been absent long enough; the keys, and when another look can make more of it
+        due.
+        """
         went: list[Key] = []
         upcoming: list[float] = []
+        delay_s = self.prunes.delay_s if self.prunes is not None else pruning.DELAY_S
         for source in found:
             look = pruning.scan(loaded, source, below=self.recursive)
-            absences = self._absences.setdefault(source.directory, pruning.Absences(self.prunes.delay_s))
+            absences = self._absences.setdefault(source.directory, pruning.Absences(delay_s))
             absences.saw(look, began)
-            left = pruning.leaving(self.store, self.ledger.snapshot(), look)
             if look.incomplete:
                 continue
-            due = absences.due(left.keys, began)
-            went += self._let_go(left, due)
-            pruning.forget(self.store, look, absences.due(self._remembered(source), began))
-            after = absences.next_look([key for key in left.keys if key not in due])
+            waiting = list(self._remembered(source))
+            pruning.forget(self.store, look, absences.due(waiting, began))
+            if self.prunes is not None:
+                left = pruning.leaving(self.store, self.ledger.snapshot(), look)
+                went += self._let_go(left, absences.due(left.keys, began))
+                waiting += left.keys
+            due = absences.due(waiting, began)
+            after = absences.next_look([key for key in waiting if key not in due])
             upcoming += [after] if after is not None else []
         return went, min(upcoming, default=None)
 
