@@ -192,8 +192,10 @@ def test_operations_are_created_as_the_platform_shows_it(host: Host) -> None:
 
 @pytest.mark.parametrize("act", ["Restore", "Clone"])
 def test_what_is_not_carried_out_yet_is_refused(host: Host, act: str) -> None:
-    block: dict[str, dict[str, object]] = {"Restore": {"restore": {"mode": "Strict", "virtualMachineSnapshotName": "s"}},
-             "Clone": {"clone": {"mode": "Strict", "customization": {"namePrefix": "a"}}}}  # fmt: skip
+    block: dict[str, dict[str, object]] = {
+        "Restore": {"restore": {"mode": "Strict", "virtualMachineSnapshotName": "s"}},
+        "Clone": {"clone": {"mode": "Strict", "customization": {"namePrefix": "a"}}},
+    }
     text = {
         "apiVersion": "virtualization.deckhouse.io/v1alpha2",
         "kind": "VirtualMachineOperation",
