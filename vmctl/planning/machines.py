@@ -283,9 +283,11 @@ def _rests(world: World, asked: Wish) -> tuple[Remember, ...]:
     note = noted(world.notes)
     meant_off = note is not None and note.intent in ("off", "stopping") and note.why == asked.why
     by_request = request is not None and request.verb == "Stop"
-    by_manual = asked.why == power.MANUAL and (note is None or note.intent == "on")
+    by_manual = asked.why == power.MANUAL and (note is None or note.intent == "on" or note.why == power.ALWAYS_OFF)
+    by_policy = asked.why == power.ALWAYS_OFF and note is not None  # the last policy counts, not who stopped it before
     at = _rests_at(world, asked)
-    if asked.on or not ((by_request and not meant_off) or by_manual or (at is not None and world.now >= at)):
+    rests = by_manual or ((by_request or by_policy) and not meant_off) or (at is not None and world.now >= at)
+    if asked.on or not rests:
         return answered
     text = PowerNote("off", world.place.boot_id, why=asked.why).text()
     item = world.object
