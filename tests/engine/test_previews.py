@@ -171,3 +171,11 @@ def test_a_restart_under_way_is_told_to_its_end(lab: Lab) -> None:
     printed = diff(lab, WEB)
     assert said(printed, "    shut the machine down (somebody asked")
     assert said(printed, "    start the machine (somebody asked)")
+
+
+def test_the_definition_of_a_new_machine_that_stays_off_is_told(lab: Lab) -> None:
+    lab.apply(blank("root"))
+    for policy in ("Manual", "AlwaysOff"):
+        printed = diff(lab, blank("root") + machine("web", "root", extra=f"runPolicy: {policy}"))
+        assert said(printed, "    define the machine")
+        assert not said(printed, "start the machine")

@@ -161,7 +161,7 @@ class Look:
         """The plan for an object; for a machine whose address has to be made first, with what follows that."""
         plan = self.passes.plan(world)
         made = [step for step in plan.steps if isinstance(step, CreateObject)]
-        if not made or len(made) < len(plan.steps):
+        if not made or any(_is_told(step) for step in plan.steps if step not in made):
             return plan
         there = [Object(step.key, str(uuid.uuid5(NOBODY, str(step.key))), 1, step.document, {}) for step in made]
         address = self.passes.observer.candidate(replace(world, object=there[0]))
