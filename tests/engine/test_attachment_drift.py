@@ -16,6 +16,8 @@ from vmctl.planning.conditions import find
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.engine.lab import Lab
     from vmctl.planning.hardware import Hardware
 
@@ -111,9 +113,12 @@ def test_the_name_of_an_attachment_may_have_dots(lab: Lab) -> None:
     assert lab.phase(KIND, "plug.of.web") == "gone"
 
 
-@pytest.mark.parametrize("after", [False, True])
-def test_an_apply_that_died_while_it_detached_is_made_good_by_the_next(lab: Lab, after: bool) -> None:
-    """The next apply looks at what moved, and at nothing else."""
+@pytest.mark.parametrize("again", [lambda lab: lab.apply(BOTH), lambda lab: lab.delete(PLUG)], ids=["apply", "delete"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_what_died_while_it_detached_is_made_good_by_the_next(
+    lab: Lab, again: Callable[[Lab], object], after: bool
+) -> None:
+    """The next apply looks at what moved, the next delete at what it is to delete."""
     for at in range(1, 4):
         lab.death = Death()
         lab.apply(WITH)
@@ -122,7 +127,7 @@ def test_an_apply_that_died_while_it_detached_is_made_good_by_the_next(lab: Lab,
         with pytest.raises(Died):
             lab.delete(PLUG)
         lab.death = Death()
-        lab.apply(BOTH)
+        again(lab)
         assert lab.phase(KIND, "plug") == "gone"
         assert set(runs_with(lab)) == {"ua-spec-vd-root"} == defined_with(lab)
 

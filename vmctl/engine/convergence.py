@@ -74,12 +74,15 @@ class Convergence:
             *interested(key, snapshot),
             *(one for one in (key, *also) if snapshot.get(one) is not None),
         ]
-        cause = getattr(self._thread, "key", key)
         with self._wake:
-            for errand in self._errands:
-                if cause in errand.concerns:
-                    errand.concerns.update(found)
-            self.add(found)
+            self._ask(getattr(self._thread, "key", key), found)
+
+    def _ask(self, cause: Key, found: list[Key]) -> None:
+        """Ask for passes because of an object; who waits for that one waits for them too."""
+        for errand in self._errands:
+            if cause in errand.concerns:
+                errand.concerns.update(found)
+        self.add(found)
 
     def undertake(self, keys: Iterable[Key]) -> Errand:
         """Ask for a pass over each, and remember what they move until it is dropped."""
@@ -207,9 +210,14 @@ class Convergence:
             self._busy.discard(key)
             if outcome is not None:
                 self.outcomes[key] = outcome
+                self._ask(key, [one for one in outcome.waits_for if self._is_unseen(one)])
                 if outcome.look_again is not None and not outcome.gone:
                     self._due[key] = outcome.look_again
                     heapq.heappush(self._later, (outcome.look_again, key))
                 else:
                     self._due.pop(key, None)
             self._wake.notify_all()
+
+    def _is_unseen(self, key: Key) -> bool:
+        """Whether nobody has looked at an object yet, so that it may be as a process that died has left it."""
+        return key not in self.outcomes and key not in self._busy and self._ledger.get(key) is not None
