@@ -156,3 +156,5 @@ def test_where_an_object_is_declared(world: World) -> None:
     world.store.note(stored.uid, COMMIT, "0123456789abcdef")
     lines = world.run("describe", "vd", "data").lines
     assert "Declared In:  /srv/machines/data.yaml:3 (commit 0123456789abcdef)" in lines
+    world.store.note(stored.uid, COMMIT, "0123456789abcdef-edited")
+    assert "(commit 0123456789abcdef, edited since)" in world.run("describe", "vd", "data").out

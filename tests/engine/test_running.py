@@ -192,8 +192,20 @@ def test_the_commit_of_a_change_is_recorded(daemon: Daemon) -> None:
     until(lambda: daemon.cores("web") == 2)
     item = daemon.get("VirtualMachine", "web")
     assert item is not None
-    until(lambda: daemon.session.store.notes(item.uid).get("commit") == commit)
-    assert f"at commit {commit[:12]}" in daemon.told("VirtualMachine", "web", "Applied")[-1].message
+    uid, store = item.uid, daemon.session.store
+    until(lambda: store.notes(uid).get("commit") == f"{commit}-edited")
+    git(daemon.directory, "add", ".")
+    daemon.save("web.yaml", web(cores=3))
+    git(daemon.directory, "commit", "-q", "-a", "-m", "two")
+    later = git(daemon.directory, "rev-parse", "HEAD")
+    daemon.save("more.yaml", texts.blank("more"))
+    daemon.becomes("VirtualDisk", "more", "Ready")
+    assert f"(commit {later[:12]}, edited since)" in daemon.told("VirtualDisk", "more", "Applied")[-1].message
+    git(daemon.directory, "add", ".")
+    git(daemon.directory, "commit", "-q", "-m", "three")
+    git(daemon.directory, "checkout", "-q", commit)
+    until(lambda: daemon.cores("web") == 1)
+    until(lambda: store.notes(uid).get("commit") == commit)
 
 
 def test_without_prune_what_left_its_file_stays(daemon: Daemon) -> None:

@@ -19,7 +19,7 @@ from vmctl.cli.options import (
     verb,
 )
 from vmctl.cli.selectors import by_labels
-from vmctl.engine.provenance import COMMIT
+from vmctl.engine.provenance import COMMIT, told
 from vmctl.errors import NotFoundError
 from vmctl.resources.keys import Key
 
@@ -93,8 +93,7 @@ def _declared(session: Session, kind: Kind, document: Document) -> str:
     found = session.store.get(_key(kind, document))
     if found is None or not found.file:
         return ""
-    commit = session.store.notes(found.uid).get(COMMIT, "")
-    return f"{found.file}:{found.line}" + (f" (commit {commit})" if commit else "")
+    return f"{found.file}:{found.line}" + told(session.store.notes(found.uid).get(COMMIT, ""))
 
 
 def _key(kind: Kind, document: Document) -> Key:

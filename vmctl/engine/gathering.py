@@ -149,6 +149,9 @@ class Gathering:
     def _news(self, good: Iterable[Manifest]) -> list[Manifest]:
         """The manifests that say something else, or stand elsewhere, than what is stored."""
         good = list(good)
+        there = {item.key for item in good}
+        self._stored = {key: place for key, place in self._stored.items() if key in there}
+        self._told &= there
         differing = {item.key for item in applying.changed(self.ledger, good)}
         return [item for item in good if item.key in differing or self._stored.get(item.key) != _place(item)]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vmctl.state.store import Store
 
 COMMIT = "commit"  # the note that holds it
+EDITED = "-edited"  # after the id of a commit that the file has left behind
 SHORT = 12  # characters of a commit's id that people are shown
 
 
@@ -23,17 +24,36 @@ def record(
 ) -> None:
     """Note the commit on objects that changed, with an event that says whence."""
     changed = {one.key: one.done for one in applied if one.done in ("created", "configured")}
-    commits = {source.directory: source.commit for source in sources}
+    manifests = [item for item in manifests if item.path and item.key in changed]
+    commits = _commits(manifests, sources)
     with store.batch():
         for manifest in manifests:
             item = ledger.get(manifest.key)
-            commit = commits.get(manifest.directory, "")
-            if item is None or not manifest.path or manifest.key not in changed:
+            if item is None:
                 continue
+            commit = commits.get(manifest.path, "")
             store.note(item.uid, COMMIT, commit)
-            at = f" at commit {commit[:SHORT]}" if commit else ""
-            said = f"{changed[manifest.key]} from {manifest.path}:{manifest.line}{at}"
+            said = f"{changed[manifest.key]} from {manifest.path}:{manifest.line}" + told(commit, SHORT)
             store.record_event(manifest.key, "Normal", "Applied", said, uid=item.uid)
+
+
+def told(commit: str, length: int = 40) -> str:
+    """A recorded commit for people, at the end of a sentence; empty where there is none."""
+    identity, edited, _ = commit.partition(EDITED)
+    return f" (commit {identity[:length]}{', edited since' if edited else ''})" if identity else ""
+
+
+def _commits(manifests: Sequence[Manifest], sources: Iterable[Source]) -> dict[str, str]:
+    """By file, the commit that its repository stands at, marked where the file says something else than the commit."""
+    from vmctl.manifests.sources import uncommitted  # `describe` reads what is recorded, and asks git nothing
+
+    found: dict[str, str] = {}
+    for source in sources:
+        files = {item.path for item in manifests if item.directory == source.directory}
+        if source.commit and files:
+            edited = uncommitted(source.directory, files)
+            found |= {file: source.commit + (EDITED if file in edited else "") for file in files}
+    return found
 
 
 def report(store: Store, sources: Iterable[Source], file: str, problems: Sequence[Problem]) -> None:

@@ -14,8 +14,12 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vmctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TIMEOUT_S = 30
 PATH = "path:"  # begins the identity of a directory that is known by its path
@@ -72,6 +76,16 @@ def source_of(directory: str) -> Source:
     history = _checked(real, _git(real, "rev-list", "--first-parent", "--max-parents=0", commit))
     inside = prefix.removesuffix("\n").rstrip("/") or "."
     return Source(f"git:{history.strip()}:{inside}", by_path, commit, in_motion)
+
+
+def uncommitted(directory: str, files: Iterable[str]) -> frozenset[str]:
+    """Those of the files that do not say what the commit says: edited since, or never added. Empty where git fails."""
+    real = os.path.realpath(directory)
+    inside = [os.path.relpath(file, real) for file in files]
+    changed = _git(real, "diff", "--name-only", "--no-ext-diff", "-z", "--relative", "HEAD", "--", *inside)
+    new = _git(real, "ls-files", "--others", "-z", "--", *inside)
+    names = f"{changed.stdout}{new.stdout}".split("\0") if not changed.returncode and not new.returncode else []
+    return frozenset(os.path.join(real, name) for name in names if name)  # noqa: PTH118  # names as git spells them
 
 
 def _repository(directory: str) -> list[str] | None:
