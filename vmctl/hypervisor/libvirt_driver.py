@@ -149,7 +149,9 @@ class LibvirtDriver:
                 agent.limit(domain, _AGENT_TIMEOUT_S)
                 domain.shutdownFlags(0)
         except libvirt.libvirtError as error:
-            if self._runs(domain):
+            # one that goes off in this very moment counts as active for a while and is refused as not running
+            going = error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID
+            if not going and self._runs(domain):
                 raise translate(error, "shut down", domain.name()) from error
 
     def destroy(self, uid: str) -> None:
