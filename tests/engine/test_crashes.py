@@ -11,6 +11,7 @@ import pytest
 
 from tests.engine import manifests as texts
 from tests.engine.lab import Death, Lab
+from tests.engine.operating import ask
 from tests.memory_driver import Died
 from vmctl.resources.keys import Key
 
@@ -55,6 +56,19 @@ def unplugged() -> str:
     return texts.blank("root") + texts.blank("data") + texts.machine("web", "root")
 
 
+def waiting(lab: Lab, url: str) -> None:
+    """A machine that has to be restarted for a change."""
+    lab.apply(whole(url))
+    lab.apply(whole(url, cores=2))
+
+
+def starting(lab: Lab, _url: str) -> None:
+    """A machine whose start was asked for, and which lacks a disk."""
+    lab.apply(texts.blank("root") + texts.machine("web", "root", extra="runPolicy: Manual"))
+    lab.apply(texts.machine("web", "root", "missing", extra="runPolicy: Manual"))
+    ask(lab, "on", "Start")
+
+
 def nothing(_lab: Lab, _url: str) -> None:
     """An empty host."""
 
@@ -70,6 +84,13 @@ CASES = {
     "delete the machine": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, _: lab.delete(VM)),
     "delete everything": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, _: lab.delete(VM, DISK, IMAGE)),
     "edit": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, url: lab.apply(whole(url, cores=2))),
+    "restart": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, _: ask(lab, "again", "Restart")),
+    "restart by force": Case(
+        lambda lab, url: lab.apply(whole(url)), lambda lab, _: ask(lab, "again", "Restart", force=True)
+    ),
+    "restart with changes": Case(waiting, lambda lab, _: ask(lab, "again", "Restart")),
+    "stop": Case(waiting, lambda lab, _: ask(lab, "off", "Stop")),
+    "stop a start that waits": Case(starting, lambda lab, _: ask(lab, "off", "Stop")),
     "grow": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, url: lab.apply(whole(url, size="32Mi"))),
     "attach": Case(lambda lab, _: lab.apply(unplugged()), lambda lab, _: lab.apply(plugged())),
     "attach to a machine that is off": Case(

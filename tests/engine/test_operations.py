@@ -6,73 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.engine.lab import Death, Lab
 from tests.engine.manifests import blank, machine
-from vmctl.engine import applying
-from vmctl.planning.conditions import find
+from tests.engine.operating import OPERATION, VM, ask, completed, events, message, nonce, operation, power, web
+from tests.memory_driver import Died
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
-    from tests.engine.lab import Lab
-    from vmctl.engine.session import Result
-
-VM = Key("VirtualMachine", "default", "web")
-OPERATION = "VirtualMachineOperation"
-POLICIES = ("AlwaysOn", "AlwaysOnUnlessStoppedManually", "Manual", "AlwaysOff")
-
-
-def operation(name: str, act: str, *, force: bool = False, of: str = "web") -> str:
-    forced = ", force: true" if force else ""
-    return f"""
-apiVersion: virtualization.deckhouse.io/v1alpha2
-kind: VirtualMachineOperation
-metadata: {{name: {name}}}
-spec: {{virtualMachineName: {of}, type: {act}{forced}}}
----"""
-
-
-def web(policy: str = "AlwaysOnUnlessStoppedManually", *disks: str, cores: int = 1, more: str = "") -> str:
-    names = disks or ("root",)
-    extra = f"runPolicy: {policy}" + (f"\n  {more}" if more else "")
-    return "".join(map(blank, names)) + machine("web", *names, cores=cores, extra=extra)
-
-
-def ask(lab: Lab, name: str, act: str, *, force: bool = False) -> Result:
-    """What `vmctl create` of one operation does."""
-    manifests = lab.load(operation(name, act, force=force))
-    with lab.session() as session:
-        applying.store_all(session.store, session.ledger, manifests)
-        return session.converge([item.key for item in manifests])
-
-
-def completed(lab: Lab, name: str) -> tuple[str, str]:
-    """The phase of an operation and the reason of its condition Completed."""
-    item = lab.get(OPERATION, name)
-    assert item is not None
-    condition = find(item.status, "Completed")
-    assert condition is not None
-    return item.phase, condition["reason"]
-
-
-def message(lab: Lab, name: str) -> str:
-    item = lab.get(OPERATION, name)
-    assert item is not None
-    condition = find(item.status, "Completed")
-    assert condition is not None
-    return str(condition["message"])
-
-
-def nonce(lab: Lab) -> str:
-    running = lab.world.machines[lab.uid("web")].running
-    return running.nonce if running is not None else ""
-
-
-def power(lab: Lab) -> str:
-    return lab.world.machines[lab.uid("web")].power
-
-
-def events(lab: Lab, key: Key = VM) -> list[str]:
-    with lab.session() as session:
-        return [f"{event.reason}: {event.message}" for event in session.store.events(key)]
+    from pathlib import Path
 
 
 def test_a_restart_brings_what_waited(lab: Lab) -> None:
@@ -305,3 +246,62 @@ def test_each_operation_under_each_policy(lab: Lab, policy: str, state: str, act
     wanted = "NotApplicableForVirtualMachineRunPolicy" if by_policy else "NotApplicableForVirtualMachinePhase"
     assert (phase, reason) == ("Failed", wanted)
     assert (power(lab), nonce(lab)) == (before, first)
+
+
+@pytest.mark.parametrize("act", ["Start", "Stop", "Restart"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_it_happens_exactly_once_wherever_the_engine_dies(act: str, after: bool, tmp_path: Path) -> None:
+    reference = prepared(tmp_path / "reference", act)
+    ask(reference, "once", act)
+    count = len(reference.death.seen)
+    for at in range(1, count + 1):
+        lab = prepared(tmp_path / f"{act}-{at}", act)
+        seen = instances(lab)
+        lab.death = Death(at, after)
+        with pytest.raises(Died):
+            ask(lab, "once", act)
+        where = f"killed {'after' if after else 'before'} {lab.death.seen[at - 1]}"
+        lab.death = Death()
+        lab.resume()
+        lab.resume()
+        assert completed(lab, "once") == ("Completed", "OperationCompleted"), where
+        assert len(seen) == {"Start": 1, "Stop": 0, "Restart": 1}[act], where
+        assert power(lab) == ("off" if act == "Stop" else "running"), where
+        turned(lab, act)
+        assert power(lab) == ("running" if act == "Stop" else "off"), f"{where}, and done again"
+
+
+def prepared(directory: Path, act: str) -> Lab:
+    """A host on which something is about to be asked of a machine."""
+    directory.mkdir()
+    lab = Lab(directory)
+    lab.apply(web("Manual"))
+    if act != "Start":
+        ask(lab, "before", "Start")
+    lab.death = Death()
+    return lab
+
+
+def instances(lab: Lab) -> set[str]:
+    """Fills with what is started from now on."""
+    found: set[str] = set()
+    uid, there = lab.uid("web"), nonce(lab)
+
+    def changed(_uid: str) -> None:
+        running = lab.world.machines[uid].running
+        if running is not None and running.nonce != there:
+            found.add(running.nonce)
+
+    lab.world.watchers.append(changed)
+    return found
+
+
+def turned(lab: Lab, act: str) -> None:
+    """Somebody else does the opposite, and everything is looked at again."""
+    if act == "Stop":
+        uid = lab.uid("web")
+        with lab.session() as session:
+            session.driver.start(uid)
+    else:
+        lab.world.power_off_inside(lab.uid("web"))
+    lab.resume()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.test_operations import ask, events, nonce, power, web
+from tests.engine.operating import ask, events, nonce, power, web
 from vmctl.planning import power as rules
 from vmctl.planning.observed import Guest
 
