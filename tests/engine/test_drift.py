@@ -117,9 +117,10 @@ def test_a_machine_that_is_created_paused_is_not_started(lab: Lab) -> None:
     assert lab.world.machines == {}
 
 
+@pytest.mark.parametrize("policy", ["AlwaysOn", "AlwaysOnUnlessStoppedManually"])
 @pytest.mark.parametrize(("mode", "back"), [("Enforce", True), ("DetectOnly", False)])
-def test_a_machine_that_somebody_destroyed(lab: Lab, mode: str, back: bool) -> None:
-    found = up(lab, web(mode=mode))
+def test_a_machine_that_somebody_destroyed(lab: Lab, mode: str, back: bool, policy: str) -> None:
+    found = up(lab, web(mode=mode, extra=f"runPolicy: {policy}"))
     with lab.session() as session:
         session.driver.destroy(found.uid)
     lab.resume()
@@ -133,6 +134,19 @@ def test_a_definition_that_somebody_removed_while_the_machine_runs_comes_back(la
     found = lab.world.machines[lab.uid("web")]
     assert found.defined is not None
     assert found.running is not None
+
+
+def test_a_removed_definition_is_only_reported_where_that_is_asked_for(lab: Lab) -> None:
+    found = up(lab, web(mode="DetectOnly"))
+    undefine(found)
+    for _ in range(3):
+        lab.resume()
+    assert found.defined is None
+    assert "definition: removed" in told(lab)
+    assert len(said(lab, "DriftDetected")) == 1
+    lab.apply(web(mode="DetectOnly", cores=2))
+    assert found.defined is not None, "an edit of the manifest counts"
+    assert told(lab) == ""
 
 
 def test_a_removed_machine_comes_back(lab: Lab) -> None:

@@ -85,6 +85,9 @@ class Drift:
         held, attached = _unplugged(seen.get("plugged") if before is not None else None, domain.running, plugged)
         lost, kept_so_far = _unplugged(seen.get("defined plugged"), domain.defined, plugged)
         edited = edited or {*seen.get("defined plugged", ())} != plugged
+        if domain.defined is None and seen.get("defined") is not None:  # a machine that runs lives on without one
+            defined, lost = {"": "removed"}, {}
+            written, kept_so_far = seen["defined"], seen.get("defined plugged", [])
         record = {
             "nonce": nonce,
             "running": now,
