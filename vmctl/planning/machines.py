@@ -244,7 +244,8 @@ def _off(
     """A machine that is to stay off: its definition is kept as wanted, so that nobody's `virsh start` boots an
     old one.
     """
-    why = asked.why if not asked.on else f"{asked.why}; {RECONCILE} is {DETECT_ONLY}"
+    by_hand = "its definition was removed" if world.domain is None else f"switched off ({world.domain.power_reason})"
+    why = asked.why if not asked.on else f"{by_hand} behind our back; {RECONCILE} is {DETECT_ONLY}"
     picture = Picture(
         "Stopped",
         Condition("Running", "False", "NotRunning", f"the machine is off: {why}"),
