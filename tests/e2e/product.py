@@ -30,6 +30,7 @@ PATIENCE_S = 240.0  # only ends what would hang
 BOOT_S = "180s"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"  # drawn anew at each start of a kernel
 Document = dict[str, Any]
+libvirt.registerErrorHandler(lambda *_: None, None)  # else it prints what it raises too
 
 
 def eventually(
