@@ -90,6 +90,16 @@ def test_a_disk_comes_goes_and_keeps_what_was_written(product: Product, guest: G
     assert guest.sh(f"dd if=/dev/{seen(guest, 'data')} bs=8 count=1 2>/dev/null") == "precious"
 
 
+def test_what_somebody_else_unplugs_is_put_back(product: Product, guest: Guest) -> None:
+    """The disk of the test before, under its name."""
+    node = find(guest, "data")
+    guest.live.detachDeviceAlias("ua-vmbda-again", libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    eventually(lambda: "ua-vmbda-again" not in guest.live.XMLDesc(0), "libvirt's end of the disk")
+    product.apply(attachment("again", "vd/data"))
+    assert seen(guest, "data") == node
+    assert "the device of attachment again removed" in "\n".join(product.events("web", "DriftDetected"))
+
+
 def test_what_is_plugged_in_is_there_after_the_power_was_cut(
     product: Product, base: tuple[Document, ...], guest: Guest
 ) -> None:
@@ -135,7 +145,7 @@ def test_a_disk_grows_while_its_guest_writes(product: Product, guest: Guest) -> 
 def test_a_disk_grows_under_a_machine_that_somebody_else_started(
     product: Product, base: tuple[Document, ...], guest: Guest
 ) -> None:
-    manual = machine("web", "vd/root", runPolicy="Manual", terminationGracePeriodSeconds=1)
+    manual = machine("web", "vd/root", runPolicy="Manual")
     product.apply(manual)
     guest.live.destroy()
     product.apply(manual)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.engine.lab import Death
 from tests.engine.manifests import attachment, blank, machine
-from tests.engine.test_attachments import BOTH, KIND, PLUG, WITH, defined_with, events, runs_with
+from tests.engine.test_attachments import BOTH, KIND, PLUG, WITH, condition, defined_with, events, runs_with
 from tests.engine.test_previews import diff, said
 from tests.memory_driver import Died
 from vmctl.planning.conditions import find
@@ -83,6 +83,22 @@ def test_a_definition_without_the_device_is_written_again(lab: Lab) -> None:
     assert [message for reason, message in events(lab, WEB) if reason == "DriftDetected"] == [
         "somebody else changed the machine: definition: the device of attachment plug removed"
     ]
+
+
+def test_a_machine_that_is_left_alone_gets_and_gives_nothing(lab: Lab) -> None:
+    paused = ONLY_TOLD.replace("DetectOnly", "Paused")
+    lab.apply(paused.partition(attachment("plug", "web", "data"))[0].replace("Paused", "Enforce"))
+    lab.apply(paused)
+    assert lab.phase(KIND, "plug") == "Pending"
+    assert "vmctl.dev/reconcile is Paused" in condition(lab, "Attached")[2]
+    lab.apply(WITH)
+    assert lab.phase(KIND, "plug") == "Attached"
+    lab.apply(paused)
+    lab.delete(PLUG)
+    assert lab.phase(KIND, "plug") == "Terminating"
+    assert "vmctl.dev/reconcile is Paused" in condition(lab, "Terminating")[2]
+    lab.apply(BOTH)
+    assert lab.phase(KIND, "plug") == "gone"
 
 
 def test_our_own_work_is_no_drift(lab: Lab) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vmctl.planning import devices, refusals, usage
+from vmctl.planning import devices, drift, refusals, usage
 from vmctl.planning.conditions import Condition, written
 from vmctl.planning.images import finished
 from vmctl.planning.machine_hardware import alias as alias_of
 from vmctl.planning.machine_hardware import plugged_alias, plugged_name
 from vmctl.planning.plans import Note, Plan
 from vmctl.planning.steps import ForgetObject, PlugDisk, UnplugDisk
+from vmctl.resources.annotations import PAUSED, RECONCILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -239,6 +240,8 @@ def _machine_trouble(attachment: Object, machine: Object | None) -> str:
         return f"{key.short} does not exist"
     if machine.terminating:
         return f"{key.short} is being deleted"
+    if drift.mode(machine) == PAUSED:
+        return f"{key.short} is left alone: its annotation {RECONCILE} is {PAUSED}"
     if machine.phase == "Running":
         return ""
     if machine.phase == "Pause":
@@ -279,6 +282,8 @@ def _leave(world: World, machine: Object | None) -> Plan:
     message = f"{device} is being detached from {where}"
     if refused:
         message = f"{refused}; it is gone after the next restart of {where}"
+    elif drift.mode(machine) == PAUSED:
+        message = f"{where} is left alone: its annotation {RECONCILE} is {PAUSED}"
     attached = Condition("Attached", "True", "Attached", f"{where} still has {device}")
     if not entry["attached"]:
         attached = Condition("Attached", "False", "NotAttached", f"only the definition of {where} still has {device}")
