@@ -22,6 +22,8 @@ cannot be is refused (`Impossible`): a rule that is right about an impossible wo
       agent, sizes
     guest, firmware, foreign          what the agent and the firmware said; a stranger's uuid
     notes: {intent, boot}             what was recorded of the machine's power
+    machine                           of a planned operation: the power of its machine
+    asked: {verb, of}                 and what is noted with that machine; `of` names the operation that asked
     failure: {reason, message, …}     with `in`: seconds until it is tried again
     progress                          fields of Progress
 """
@@ -40,7 +42,7 @@ from tests.memory_driver import HOST
 from vmctl.engine import built_in
 from vmctl.manifests.judging import judge
 from vmctl.network import networks
-from vmctl.planning import addresses, attachments, classes, disks, images, machines, plain, power
+from vmctl.planning import addresses, attachments, classes, disks, images, machines, operations, plain, power, requests
 from vmctl.planning.conditions import timestamp
 from vmctl.planning.dependencies import gather
 from vmctl.planning.machine_hardware import Parts, hardware
@@ -66,7 +68,7 @@ PLACE = Place("installation", STATE, b"key of this installation", "this boot")
 NAMES = uuid.UUID("6a5f2c9e-0f4b-4b1e-9d0c-1f6f3c1b7a01")
 KNOWN = frozenset(
     {"plan", "now", "network", "address", "candidate", "host", "place", "without", "objects", "layers", "domain"}
-    | {"guest", "firmware", "foreign", "notes", "failure", "progress"}
+    | {"guest", "firmware", "foreign", "notes", "failure", "progress", "machine", "asked"}
 )
 BESIDE = frozenset({"phase", "status", "uid", "created", "deleted", "owner", "gone"})
 
@@ -96,6 +98,8 @@ class Case:
                 return classes.plan(world)
             case "VirtualMachineBlockDeviceAttachment":
                 return attachments.plan(world)
+            case "VirtualMachineOperation":
+                return operations.plan(world)
             case "VirtualMachineIPAddress":
                 return addresses.plan(world, self.candidate)
             case "VirtualMachineIPAddressLease":
@@ -175,6 +179,8 @@ class _Builder:
             layers=self._layers(),
             networks=self.networks,
             notes=self._notes(),
+            machine_notes=self._asked(),
+            machine_domain=self._machine_domain(planned),
         )
         return Case(self._observed(world), self.said.get("candidate", "10.66.0.77"))
 
@@ -264,6 +270,23 @@ class _Builder:
     def _notes(self) -> Mapping[str, str]:
         said = self.said.get("notes")
         return {power.NOTE: power.PowerNote(**{"boot": PLACE.boot_id, **said}).text()} if said else {}
+
+    def _asked(self) -> Mapping[str, str]:
+        """What the machine of an operation was asked for."""
+        said = dict(self.said.get("asked", {}))
+        if not said:
+            return {}
+        by = key_of(f"VirtualMachineOperation {said.pop('of')}")
+        note = requests.Request(why=f"VirtualMachineOperation {by.name}", operation=uid_of(by), **said)
+        return {requests.NOTE: note.text()}
+
+    def _machine_domain(self, planned: Object) -> Domain | None:
+        if "machine" not in self.said:
+            return None
+        machine = self.objects.get(key_of(f"VirtualMachine {planned.document['spec'].get('virtualMachineName', '')}"))
+        if machine is None:
+            raise Impossible("a domain of a machine that is not there")
+        return Domain(machine.uid, machine.key.name, self.said["machine"], "", None, None)
 
     def _observed(self, world: World) -> World:
         said, foreign = self.said.get("domain"), self.said.get("foreign", "")

@@ -64,8 +64,8 @@ def policy_objection(act: Act, machine: Object) -> Objection | None:
     policy = str((machine.document.get("spec") or {}).get("runPolicy", "AlwaysOnUnlessStoppedManually"))
     if policy in POLICIES[act.type]:
         return None
-    others = " or ".join(sorted(POLICIES[act.type]))
-    return Objection(BY_POLICY, f"{_POLICY_SAYS[policy]}; {act.type} needs runPolicy {others}")
+    *others, last = sorted(POLICIES[act.type])
+    return Objection(BY_POLICY, f"{_POLICY_SAYS[policy]}; {act.type} needs runPolicy {', '.join(others)} or {last}")
 
 
 def phase_objection(act: Act, machine: Object, domain: Domain | None) -> Objection | None:
