@@ -167,3 +167,17 @@ def test_a_device_that_is_there_without_having_been_recorded_is_seen() -> None:
     both = replace(PARTS, devices=(Device(ROOT, "/r", 1), Device(DATA, "/d", 1)), seed=None)
     seen = projected(hardware(machine("web"), spec, both, PLACE), spec)
     assert [ref.name for ref in seen.block_device_refs] == ["root", "data"]
+
+
+def test_what_came_while_it_ran_stands_where_the_spec_has_it() -> None:
+    """libvirt lists disks by their names, which say nothing of an order that only counts at a start."""
+    running = made()
+    late = [replace(running.disks[0], alias=f"ua-spec-vd-{name}", source=f"/{name}.qcow2") for name in ("a", "b")]
+    refs = [
+        *({"kind": key.kind, "name": key.name} for key in (ROOT, SETUP)),
+        *({"kind": "VirtualDisk", "name": name} for name in "ba"),
+    ]
+    item = machine("web", spec={"blockDeviceRefs": refs})
+    desired = sealed(item.typed(VirtualMachine).spec, PLACE.hash_key)
+    seen = projected(replace(running, disks=(*running.disks, *late)), desired)
+    assert [ref.name for ref in seen.block_device_refs] == ["root", "setup", "b", "a"]

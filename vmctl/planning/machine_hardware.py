@@ -228,7 +228,7 @@ def projected(seen: Hardware, desired: VirtualMachineSpec) -> VirtualMachineSpec
     record["cpu"] = cpu
     record["memory"] = {**(record.get("memory") or {}), "size": shown_quantity(seen.memory_kib * 1024)}
     record["bootloader"] = seen.firmware
-    record["blockDeviceRefs"] = _refs(record.get("blockDeviceRefs") or (), seen)
+    record["blockDeviceRefs"] = _refs(record.get("blockDeviceRefs") or (), seen, desired)
     if not any(disk.alias == SEED for disk in seen.disks):
         record.pop("provisioning", None)  # its medium was detached
     for slot in desired.slots:
@@ -262,14 +262,19 @@ def _scalar(text: str, default: object) -> object:
     return int(text) if isinstance(default, int) else text
 
 
-def _refs(recorded: Sequence[Mapping[str, Any]], seen: Hardware) -> list[Mapping[str, Any]]:
-    """The recorded devices that are still there, then those that are there without having been recorded."""
+def _refs(
+    recorded: Sequence[Mapping[str, Any]], seen: Hardware, desired: VirtualMachineSpec
+) -> list[Mapping[str, Any]]:
+    """The recorded devices that are still there, then those that are there without having been recorded: what came
+    while the machine ran has no place of its own, so it stands as it does in the wanted spec.
+    """
     there = {disk.alias for disk in seen.disks}
     known = {alias(Key(ref["kind"], "", ref["name"])): ref for ref in recorded}
     found = [ref for name, ref in known.items() if name in there]
-    for disk in seen.disks:
-        key = named(disk.alias)
-        if key is not None and disk.alias not in known:
+    order = {alias(Key(ref.kind, "", ref.name)): place for place, ref in enumerate(desired.block_device_refs)}
+    for name in sorted(there - known.keys(), key=lambda name: (order.get(name, len(order)), name)):
+        key = named(name)
+        if key is not None:
             found.append({"kind": key.kind, "name": key.name})
     return found
 
