@@ -179,3 +179,12 @@ def test_the_definition_of_a_new_machine_that_stays_off_is_told(lab: Lab) -> Non
         printed = diff(lab, blank("root") + machine("web", "root", extra=f"runPolicy: {policy}"))
         assert said(printed, "    define the machine")
         assert not said(printed, "start the machine")
+
+
+def test_an_address_that_is_not_drawn_yet_is_not_named(lab: Lab) -> None:
+    """A machine that was created while it was paused has none."""
+    paused = WEB.replace("{name: web}", "{name: web, annotations: {vmctl.dev/reconcile: Paused}}")
+    lab.apply(paused)
+    printed = diff(lab, WEB)
+    assert said(printed, "    reserve its address")
+    assert not said(printed, "reserve 10.")

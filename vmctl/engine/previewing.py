@@ -204,8 +204,9 @@ def _steps(world: World, steps: Sequence[Step], *, waiting: bool, new: bool) -> 
 
     Waiting holds no shutdown back, and nothing that is done to a machine while it runs.
     """
+    drawn = any(isinstance(step, CreateObject) for step in steps)
     now = [
-        _described(step, new=new)
+        _described(step, new=new or drawn)
         for step in steps
         if _is_told(step) and (not waiting or isinstance(step, ShutDown | CutPower | Live))
     ]
