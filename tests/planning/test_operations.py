@@ -69,12 +69,12 @@ def test_policies(policy: str, act: str) -> None:
     assert found is None or (found.reason == BY_POLICY and policy in found.message)
 
 
-@pytest.mark.parametrize(("earlier", "later"), product(GIVES_WAY, GIVES_WAY))
+@pytest.mark.parametrize(("earlier", "later"), list(product(GIVES_WAY, GIVES_WAY)))
 def test_who_gives_way(earlier: Act, later: Act) -> None:
     assert supersedes(later, earlier) == (later in GIVES_WAY[earlier])
 
 
-@pytest.mark.parametrize(("earlier", "later"), product(GIVES_WAY, GIVES_WAY))
+@pytest.mark.parametrize(("earlier", "later"), list(product(GIVES_WAY, GIVES_WAY)))
 def test_nobody_gives_way_to_whom_he_sends_away(earlier: Act, later: Act) -> None:
     assert not (supersedes(later, earlier) and supersedes(earlier, later))
 
