@@ -10,8 +10,10 @@ import pytest
 from tests.engine.lab import Death
 from tests.engine.manifests import attachment, blank, machine
 from tests.engine.test_attachments import BOTH, KIND, PLUG, WITH, condition, defined_with, events, runs_with
-from tests.engine.test_previews import diff, said
+from tests.engine.test_previews import diff
 from tests.memory_driver import Died
+from vmctl.engine import applying
+from vmctl.errors import ChangeRefused
 from vmctl.planning.conditions import find
 from vmctl.resources.keys import Key
 
@@ -175,8 +177,34 @@ def test_a_disk_grows_under_a_machine_that_somebody_started(lab: Lab) -> None:
 
 def test_diff_says_what_becomes_of_an_attachment(lab: Lab) -> None:
     lab.apply(BOTH)
-    printed = diff(lab, WITH)
-    assert said(printed, "attach VirtualDisk data to VirtualMachine web")
-    assert said(printed, "attach VirtualDisk data while the machine runs")
+    kind = "virtualmachineblockdeviceattachment.virtualization.deckhouse.io"
+    attach = "attach VirtualDisk data to VirtualMachine web"
+    assert diff(lab, WITH) == [
+        "~ virtualmachine.virtualization.deckhouse.io/web",
+        "    define the machine",
+        "    attach VirtualDisk data while the machine runs",
+        f"+ {kind}/plug",
+        f"    {attach}",
+    ]
     lab.apply(WITH)
     assert diff(lab, WITH) == []
+    taken = "VirtualDisk data is attached by VirtualMachineBlockDeviceAttachment plug, which is older"
+    assert diff(lab, attachment("more", "web", "data")) == [
+        f"+ {kind}/more",
+        f"    {taken}: delete one of the two: {attach}",
+    ]
+
+
+def test_an_attachment_may_change_its_name_where_the_old_one_is_pruned(lab: Lab) -> None:
+    lab.apply(WITH)
+    renamed = lab.load(attachment("other-name", "web", "data"))
+    with lab.session() as session:
+        applying.guard(session.ledger, renamed, going=[PLUG])
+        with pytest.raises(ChangeRefused):
+            applying.guard(session.ledger, renamed)
+
+
+def test_nothing_is_attached_to_a_guest_without_drivers_for_it(lab: Lab) -> None:
+    legacy = "osType: Legacy\n  enableParavirtualization: false"
+    with pytest.raises(ChangeRefused, match="would not see what is plugged in"):
+        lab.apply(blank("root") + machine("old", "root", extra=legacy) + attachment("plug", "old", "data"))

@@ -142,7 +142,8 @@ class Look:
         if item.key.kind == "VirtualMachine" and world.domain is not None:  # the rest is told from what runs
             found = (*plan.changes, *(change for change in found if change.effect == "at once"))
         waits = _waits(item, future)
-        if verb == "create" and not waits and all(isinstance(step, CreateObject) for step in plan.steps):
+        begun = plan.status.get("phase") == "InProgress"
+        if verb == "create" and not waits and not begun and all(isinstance(step, CreateObject) for step in plan.steps):
             waits = goals.missing(replace(item, status=plan.status))
         if plan.status.get("phase") == "WaitForFirstConsumer":
             waits = "after the first machine refers to it"
@@ -335,6 +336,6 @@ def _intentions(world: World) -> Iterator[str]:
         case "VirtualImage" | "ClusterVirtualImage":
             yield "make the image"
         case "VirtualMachineBlockDeviceAttachment":
-            yield attachments.intention(world)
+            yield attachments.intention(world.object)
         case _:
             return

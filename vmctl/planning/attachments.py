@@ -182,12 +182,9 @@ def plan(world: World) -> Plan:
     return Plan(status, notes=notes, waits_for=waits, settled=phase != "InProgress")
 
 
-def intention(world: World) -> str:
-    """What becomes of a new attachment, for a preview."""
-    item, key = world.object, usage.machine_of(world.object)
-    machine = world.objects.get(key)
-    when = "" if machine is None or machine.phase in ("", "Pending") else _machine_trouble(item, machine)
-    return f"attach {usage.device_of(item).short} to {key.short}" + (f" ({when})" if when else "")
+def intention(attachment: Object) -> str:
+    """What becomes of an attachment once it can, for a preview."""
+    return f"attach {usage.device_of(attachment).short} to {usage.machine_of(attachment).short}"
 
 
 def _judged(world: World, machine: Object | None) -> Readiness:

@@ -4,6 +4,7 @@ holds a disk.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from vmctl.planning.conditions import find
@@ -72,7 +73,7 @@ def attachments_of(key: Key, objects: Objects) -> list[Object]:
 
 
 def _seniority(item: Object) -> tuple[float, str]:
-    return item.created, item.key.name
+    return item.created or math.inf, item.key.name  # what is only foreseen, in a preview, was not made yet
 
 
 def conflict(attachment: Object, objects: Objects) -> str:
