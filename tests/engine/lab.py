@@ -142,7 +142,8 @@ class Lab:
     def _converge(self, session: Session, keys: Any) -> Result:
         result = session.converge(list(keys))
         for item in session.ledger.snapshot().by_key.values():
-            wrong = conditions.check(item.status, item.generation) if item.status.get("conditions") else []
+            told = bool(item.status.get("conditions"))
+            wrong = conditions.check(item.status, item.generation, item.key.kind) if told else []
             assert not wrong, f"{item.key}: {wrong}"
         return result
 

@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.engine import manifests as texts
 from tests.engine.daemons import Daemon, until
 from vmctl.engine.exposition import serving
-from vmctl.engine.metrics import PHASES
 from vmctl.errors import Unreachable, UsageError
+from vmctl.planning.phases import OF_KIND
 from vmctl.resources import registry
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def test_what_is_told_of_a_machine(daemon: Daemon) -> None:
         for (name, labels), value in found.items()
         if name == "vmctl_virtualmachine_status_phase"
     }
-    assert phases == {phase: float(phase == "Running") for phase in PHASES["VirtualMachine"]}
+    assert phases == {phase: float(phase == "Running") for phase in OF_KIND["VirtualMachine"]}
     assert found["vmctl_virtualmachine_cpu_cores", machine] == 1
     assert found["vmctl_virtualmachine_configuration_cpu_cores", machine] == 1
     assert found["vmctl_virtualmachine_cpu_core_fraction", machine] == 100
@@ -150,4 +150,4 @@ def test_a_socket_that_is_taken_and_one_that_was_left_behind(daemon: Daemon, tmp
 
 
 def test_every_kind_with_metrics_is_one() -> None:
-    assert set(PHASES) <= set(registry.BY_NAME)
+    assert set(OF_KIND) <= set(registry.BY_NAME)

@@ -36,7 +36,7 @@ def test_a_world_comes_to_its_plan(path: Path, request: pytest.FixtureRequest) -
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_its_status_is_sane(path: Path) -> None:
     case = read(path)
-    assert not conditions.check(case.plan().status, case.world.object.generation)
+    assert not conditions.check(case.plan().status, case.world.object.generation, case.world.object.key.kind)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

@@ -91,6 +91,7 @@ def test_what_is_wrong_with_a_status(changed: Json, wrong: str) -> None:
 def test_a_status_is_complete_and_says_a_thing_once() -> None:
     assert conditions.check({"conditions": [SANE, SANE]}, 3) == ["a condition stands twice"]
     assert conditions.check({"phase": ""}, 3) == ["the phase is empty"]
+    assert conditions.check({"phase": "Resting"}, 3, "VirtualMachine") == ["VirtualMachine has no phase Resting"]
     bare = {name: value for name, value in SANE.items() if name not in ("message", "lastTransitionTime")}
     assert len(conditions.check({"conditions": [bare]}, 3)) == 2
 

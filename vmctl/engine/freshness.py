@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vmctl.errors import HypervisorError
+from vmctl.planning.phases import UP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 ENGINE, LAST_WORK = "engine", "last-work"
 WATCHED = "watched"  # the note in which a daemon lists its sources
 SHOWN = {"running": "Running", "paused": "Pause", "stopping": "Stopping", "crashed": "Stopping", "off": "Stopped"}
-ON = frozenset({"Running", "Pause", "Stopping", "Migrating"})
 
 Document = dict[str, Any]
 
@@ -46,7 +46,7 @@ def _corrected(machine: Document, seen: Mapping[str, Power]) -> Document:
     status: Document = dict(machine.get("status") or {})
     phase, power = status.get("phase"), seen.get(str((machine.get("metadata") or {}).get("uid")), "off")
     told = SHOWN[power]
-    if phase == told or phase == "Terminating" or (power == "off" and phase not in ON):
+    if phase == told or phase == "Terminating" or (power == "off" and phase not in UP):
         return machine
     status["phase"] = told
     if power == "off":

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from vmctl.engine.tally import BOUNDS_S
 from vmctl.planning import conditions
+from vmctl.planning.phases import OF_KIND
 from vmctl.resources.units import measured_bytes, percent
 
 if TYPE_CHECKING:
@@ -27,28 +28,11 @@ if TYPE_CHECKING:
     from vmctl.planning.objects import Object
 
 PREFIX = "vmctl_"
-_ALL = ("Pending", "Ready", "Failed", "Terminating")
-PHASES = {
-    "VirtualMachine": (
-        "Pending", "Running", "Degraded", "Terminating", "Stopped", "Stopping", "Starting", "Migrating", "Pause",
-    ),
-    "VirtualDisk": (
-        "Pending", "Provisioning", "WaitForUserUpload", "WaitForFirstConsumer", "Ready", "Resizing", "Failed",
-        "PVCLost", "Exporting", "Terminating", "Migrating",
-    ),
-    "VirtualImage": (
-        "Pending", "Provisioning", "WaitForUserUpload", "Ready", "Failed", "Terminating", "ImageLost", "PVCLost",
-    ),
-    "ClusterVirtualImage": (
-        "Pending", "Provisioning", "WaitForUserUpload", "Ready", "Failed", "Terminating", "ImageLost",
-    ),
-    "VirtualMachineClass": ("Pending", "Ready", "Terminating"),
-    "VirtualMachineBlockDeviceAttachment": ("Pending", "InProgress", "Attached", "Failed", "Terminating"),
-    "VirtualMachineOperation": ("Pending", "InProgress", "Completed", "Failed", "Terminating", "Superseded"),
-    "VirtualMachineSnapshot": ("Pending", "InProgress", *_ALL[1:]),
-    "VirtualDiskSnapshot": ("Pending", "InProgress", *_ALL[1:]),
-    "VirtualMachineSnapshotOperation": ("Pending", "InProgress", "Completed", "Failed", "Terminating"),
-}  # fmt: skip
+MEASURED = (
+    "VirtualMachine", "VirtualDisk", "VirtualImage", "ClusterVirtualImage", "VirtualMachineClass",
+    "VirtualMachineBlockDeviceAttachment", "VirtualMachineOperation", "VirtualMachineSnapshot", "VirtualDiskSnapshot",
+    "VirtualMachineSnapshotOperation",
+)  # fmt: skip
 LABELLED = ("VirtualMachine", "VirtualDisk", "VirtualMachineBlockDeviceAttachment")
 _IDENTITY = ("name", "namespace", "uid")
 _NODE = (*_IDENTITY, "node")
@@ -63,9 +47,9 @@ class Objects(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every series of every object, as of now."""
         objects = self._ledger.snapshot()
-        for kind, phases in PHASES.items():
+        for kind in MEASURED:
             items = list(objects.of_kind(kind))
-            yield _phases(kind, phases, items)
+            yield _phases(kind, OF_KIND[kind], items)
             if kind in LABELLED:
                 yield from _texts(kind, items)
         yield from _machines(list(objects.of_kind("VirtualMachine")))

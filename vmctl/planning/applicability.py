@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmctl.planning.usage import ON
+from vmctl.planning.phases import ON, UP
 
 if TYPE_CHECKING:
     from vmctl.planning.objects import Object
@@ -85,7 +85,7 @@ def phase_now(machine: Object, domain: Domain | None) -> str:
         return "Terminating"
     if domain is not None and domain.power != "off":
         return known if known in ON else _UP.get(domain.power, "Stopping")
-    return "Stopped" if known in ON - {"Starting"} else known
+    return "Stopped" if known in UP else known
 
 
 def supersedes(later: Act, earlier: Act) -> bool:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from vmctl.planning.phases import OF_KIND
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -75,9 +77,11 @@ def holds(status: Mapping[str, Any], kind: str) -> bool:
     return item is not None and item.get("status") == "True"
 
 
-def check(status: Mapping[str, Any], generation: int) -> list[str]:
-    """What is wrong with a status, in sentences; empty for a sane one."""
+def check(status: Mapping[str, Any], generation: int, kind: str = "") -> list[str]:
+    """What is wrong with a status, in sentences; empty for a sane one. The phase is judged where the kind is given."""
     wrong: list[str] = []
+    if status.get("phase") and kind in OF_KIND and status["phase"] not in OF_KIND[kind]:
+        wrong.append(f"{kind} has no phase {status['phase']}")
     items: Sequence[Mapping[str, Any]] = status.get("conditions") or ()
     types = [item.get("type") for item in items]
     if len(types) != len(set(types)):

@@ -17,6 +17,7 @@ from vmctl.planning.machine_hardware import Parts, domain_name, hardware
 from vmctl.planning.machine_status import Picture
 from vmctl.planning.module_settings import feature_gates
 from vmctl.planning.networks import network_of
+from vmctl.planning.phases import ON
 from vmctl.planning.plans import Note, Plan, World
 from vmctl.planning.power import PowerNote, Wish, noted, wish
 from vmctl.planning.requests import Request
@@ -36,7 +37,7 @@ from vmctl.planning.steps import (
     Step,
     Undefine,
 )
-from vmctl.planning.usage import NO_ROOM, ON
+from vmctl.planning.usage import NO_ROOM
 from vmctl.resources.annotations import DETECT_ONLY, FORCE, RECONCILE
 from vmctl.resources.virtualmachine import VirtualMachine
 
@@ -152,7 +153,7 @@ def _on(
         steps = (*steps, request.answered(world.object))
         if request.verb == "Restart":
             notes = (*notes, Note("Restarted", f"the machine was restarted ({request.why})"))
-    elif picture.waiting and world.failure is None:
+    elif picture.waiting and world.failure is None and asked.on:
         steps = (*steps, *(() if no_room else _automatic(world, spec, needs, picture)))
     again = world.now + LOOK_FOR_AGENT_S if world.guest is None and picture.phase == "Running" else None
     return Plan(

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING
 
 from vmctl.planning.conditions import find
+from vmctl.planning.phases import ON
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 ATTACHMENT = "VirtualMachineBlockDeviceAttachment"
 ATTACHED_BY = "virtualMachineBlockDeviceAttachmentName"  # names the attachment in a machine's status.blockDeviceRefs
 NO_ROOM = "PodNotStarted"  # reason of the condition Running while this host does not suit a machine
-ON = frozenset({"Starting", "Running", "Stopping", "Migrating", "Pause", "Degraded"})
 
 
 def device_keys(machine: Object) -> tuple[Key, ...]:
