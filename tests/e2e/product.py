@@ -206,8 +206,8 @@ class Product:
         return found
 
     def status(self, kind: str, name: str, namespace: str = "default") -> Document:
-        """The status of an object."""
-        found: Document = self.document(kind, name, namespace)["status"]
+        """The status of an object; empty before its first pass."""
+        found: Document = self.document(kind, name, namespace).get("status", {})
         return found
 
     def phase(self, kind: str, name: str, namespace: str = "default") -> str:

@@ -191,6 +191,7 @@ def test_a_machine_that_is_off_is_removed_or_renamed(host: Host) -> None:
     host.domain("detected").rename("elsewhere-too", 0)
     host.sees(lambda: host.domain("enforced") is not None, "the name as it was")
     assert host.domain("elsewhere") is None
+    host.sees(lambda: not host.drifted("enforced"), "the end of that pass")
     host.domain("enforced").undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
     host.sees(lambda: host.domain("enforced") is not None, "the definition, made again")
     assert (

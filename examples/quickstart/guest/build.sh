@@ -20,7 +20,7 @@ esac
 
 # What the guest needs of its hardware; a module that one of the two kernels lacks is left out.
 modules="virtio_pci virtio_blk virtio_scsi virtio_net virtio_console virtio_balloon virtio_mem virtio_rng
-    sd_mod sr_mod ata_piix ahci e1000 8139cp button evdev isofs vfat nls_ascii nls_cp437 nls_iso8859_1 nls_utf8"
+    pvpanic_mmio sd_mod sr_mod ata_piix ahci e1000 8139cp button evdev isofs vfat nls_ascii nls_cp437 nls_iso8859_1 nls_utf8"
 kernel_arguments="console=tty0 console=ttyS0,115200 quiet panic=5 memhp_default_state=online_movable"
 
 say() { echo "build.sh: $*"; }
