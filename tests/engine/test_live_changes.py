@@ -183,6 +183,16 @@ def test_an_approved_restart_happens_once_and_brings_what_waited(lab: Lab) -> No
     assert len(said(lab, "Restarted")) == 1
 
 
+def test_no_restart_is_approved_for_a_machine_that_is_switched_off(lab: Lab) -> None:
+    """It would lie there and start the machine as soon as its policy lets it."""
+    found = running(lab, web())
+    automatic = "disruptions: {restartApprovalMode: Automatic}"
+    lab.apply(web(cores=2, extra=f"runPolicy: AlwaysOff\n  {automatic}"))
+    assert found.running is None
+    lab.apply(web(cores=2, extra=f"runPolicy: Manual\n  {automatic}"))
+    assert found.running is None
+
+
 def test_no_approved_restart_that_would_leave_the_machine_off(lab: Lab) -> None:
     found = running(lab, web())
     before = found.running

@@ -24,6 +24,7 @@ from vmctl.planning.plans import Waiting
 from vmctl.planning.power import noted, wish
 from vmctl.planning.requests import active
 from vmctl.planning.steps import CreateObject, CutPower, Live, Remember, ReserveAddress, ShutDown
+from vmctl.planning.usage import attachments_of
 from vmctl.resources import registry
 from vmctl.resources.annotations import PAUSED
 from vmctl.resources.declaring import Spec
@@ -156,7 +157,8 @@ class Look:
     def _world(self, item: Object, future: Objects) -> World:
         """What would be seen of an object among others that are declared by then, with what is plugged into it."""
         observer = self.passes.observer
-        return replace(observer.world(item), objects=future, layers=observer.layers(item, future))
+        world = replace(observer.world(item), objects=future)
+        return replace(world, layers=observer.layers(item, future)) if attachments_of(item.key, future) else world
 
     def _plan(self, world: World) -> Plan:
         """The plan for an object; for a machine whose address has to be made first, with what follows that."""
@@ -212,8 +214,8 @@ def _steps(world: World, steps: Sequence[Step], *, waiting: bool, new: bool) -> 
         if _is_told(step) and (not waiting or isinstance(step, ShutDown | CutPower | Live))
     ]
     request = active(world.notes)
-    goes_off = any(isinstance(step, ShutDown | CutPower) for step in steps)
-    if goes_off and request is not None and request.verb == "Restart":
+    goes_off = {step.why for step in steps if isinstance(step, ShutDown | CutPower)}
+    if request is not None and request.verb == "Restart" and request.why in goes_off:
         now.append(f"start the machine ({request.why})")
     intended = list(_intentions(world))
     if new and not now and not waiting:
