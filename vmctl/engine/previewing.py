@@ -25,7 +25,6 @@ from vmctl.planning.power import noted, wish
 from vmctl.planning.requests import active
 from vmctl.planning.steps import CreateObject, CutPower, Live, Remember, ReserveAddress, ShutDown
 from vmctl.planning.usage import attachments_of
-from vmctl.planning.usage import attachments_of
 from vmctl.resources import registry
 from vmctl.resources.annotations import PAUSED
 from vmctl.resources.declaring import Spec
