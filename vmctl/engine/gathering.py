@@ -94,6 +94,8 @@ class Gathering:
         if reason := self._put_off(found):
             return Look(put_off=reason)
         loaded = loading.load(self.directories, recursive=self.recursive, cache=self.cache, memory=self._memory)
+        if reason := self._put_off(self._sources()):  # it has begun while we read: half of it may be in our hands
+            return Look(put_off=reason)
         good = applying.judge(loaded, keep_going=True)
         problems = [*loaded.problems, *loaded.not_acting, *applying.refusals(loaded)]
         problems += self._unknown.values()
