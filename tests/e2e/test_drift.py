@@ -150,6 +150,7 @@ def test_a_detached_disk(host: Host) -> None:
     assert host.product.waiting("enforced") == []
 
 
+@pytest.mark.full
 def test_a_destroyed_machine(host: Host) -> None:
     pid = host.product.guest("enforced").pid
     for name in MODES:

@@ -131,6 +131,7 @@ def test_a_waiting_change_holds_no_live_one_back(product: Product, guest: Guest)
     assert guest.pid == pid
 
 
+@pytest.mark.full
 def test_a_guest_that_needs_its_memory_keeps_it_and_the_change_waits_with_its_words(
     product: Product, guest: Guest
 ) -> None:
