@@ -110,7 +110,7 @@ def _resync(stage: Stage, connection: Any, number: int) -> Line:
 
         def ours() -> None:
             ledger.refresh()
-            settled.digests(ledger.snapshot(), driver.listing(), store.layers(), place)
+            settled.digests(ledger.snapshot(), driver.listing(), store.layers(), place, time.time())
 
         def raw() -> None:
             for domain in connection.listAllDomains(0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,11 +10,18 @@ import pytest
 from tests.engine.lab import Death, Lab
 from tests.engine.manifests import blank, machine
 from tests.engine.operating import OPERATION, VM, ask, completed, events, message, nonce, operation, power, web
+from tests.engine.test_following import PATIENCE_S, Engine, hold, until
 from tests.memory_driver import Died
+from vmctl.engine import operating
+from vmctl.engine.session import Result
+from vmctl.planning.applicability import Act
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from vmctl.engine.session import Session
+    from vmctl.planning.objects import Object
 
 
 def test_a_restart_brings_what_waited(lab: Lab) -> None:
@@ -246,6 +254,60 @@ def test_each_operation_under_each_policy(lab: Lab, policy: str, state: str, act
     wanted = "NotApplicableForVirtualMachineRunPolicy" if by_policy else "NotApplicableForVirtualMachinePhase"
     assert (phase, reason) == ("Failed", wanted)
     assert (power(lab), nonce(lab)) == (before, first)
+
+
+def test_an_apply_forgets_it_too_and_does_nothing_before(lab: Lab) -> None:
+    lab.apply(web())
+    ask(lab, "again", "Restart")
+    lab.resume()
+    for hours in (1, 22):
+        lab.clock.time += hours * 3600
+        with lab.session() as session:
+            assert session.unsettled() == []
+    lab.clock.time += 3 * 3600
+    lab.apply(web())
+    assert lab.phase(OPERATION, "again") == "gone"
+    assert lab.phase("VirtualMachine", "web") == "Running"
+
+
+def test_what_an_engine_at_work_is_asked_is_done_there(lab: Lab) -> None:
+    lab.apply(web())
+    first = nonce(lab)
+    with Engine(lab), hold(lab) as session:
+        result = wanted(session, "again", "Restart")
+        assert not session.take()
+        assert result == Result()
+    assert completed(lab, "again") == ("Completed", "OperationCompleted")
+    assert nonce(lab) not in ("", first)
+
+
+def test_force_does_not_wait_for_a_shutdown_under_way(lab: Lab) -> None:
+    """The guest has a quarter of an hour, and the one who asks by force has not."""
+    lab.apply(web(more="terminationGracePeriodSeconds: 900"))
+    lab.world.machines[lab.uid("web")].hears_shutdown = False
+    with Engine(lab), hold(lab) as slow, hold(lab) as session:
+        patient = threading.Thread(target=lambda: wanted(slow, "off", "Stop"))
+        patient.start()
+        until(lambda: (item := refreshed(session, "off")) is not None and item.phase == "InProgress")
+        wanted(session, "now", "Stop", force=True)
+        patient.join(PATIENCE_S)
+        assert not patient.is_alive()
+    assert power(lab) == "off"
+    assert {completed(lab, "off")[0], completed(lab, "now")[0]} <= {"Completed", "Superseded"}
+    assert completed(lab, "now")[0] == "Completed"
+    assert any("without waiting for the guest" in line and "operation now" in line.lower() for line in events(lab))
+
+
+def wanted(session: Session, name: str, act: str, *, force: bool = False) -> Result:
+    """What a verb does that makes an operation on `web`."""
+    stored = operating.create(session.store, VM, Act(act, force), name)
+    session.ledger.learn(stored)
+    return session.converge([stored.key, VM])
+
+
+def refreshed(session: Session, name: str) -> Object | None:
+    session.ledger.refresh()
+    return session.ledger.get(Key(OPERATION, "default", name))
 
 
 @pytest.mark.parametrize("act", ["Start", "Stop", "Restart"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engine.manifests import blank, machine
+from tests.engine.operating import operation
 from tests.engine.test_live_changes import DISKS, GATES, running
 from vmctl.cli.diff import lines
 from vmctl.engine import applying
@@ -188,3 +189,14 @@ def test_an_address_that_is_not_drawn_yet_is_not_named(lab: Lab) -> None:
     printed = diff(lab, WEB)
     assert said(printed, "    reserve its address")
     assert not said(printed, "reserve 10.")
+
+
+def test_what_an_operation_asks_for_is_told(lab: Lab) -> None:
+    lab.apply(WEB)
+    printed = diff(lab, WEB + operation("again", "Restart"))
+    assert printed == [
+        "+ virtualmachineoperation.virtualization.deckhouse.io/again",
+        "    restart the machine (VirtualMachineOperation again)",
+    ]
+    printed = diff(lab, WEB + operation("on", "Start"))
+    assert printed[1:] == ["    fails: the machine runs already"]

@@ -81,6 +81,8 @@ def lines(preview: Preview) -> Iterator[str]:
         yield f"    {preview.waits}: {step}"
     if preview.lacks:
         yield f"    lacks: {preview.lacks}"
+    if preview.fails:
+        yield f"    fails: {preview.fails}"
     if preview.waits and not preview.later:
         yield f"    waits: {preview.waits}"
     elif preview.verb == "change" and not (preview.changes or preview.steps or preview.later):

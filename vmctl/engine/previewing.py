@@ -70,6 +70,7 @@ class Preview:
     waits: str = ""
     later: tuple[str, ...] = ()
     lacks: str = ""  # what it depends on and does not have, though it runs: its next start would wait for that
+    fails: str = ""  # why it would come to nothing
 
     @property
     def differs(self) -> bool:
@@ -152,6 +153,8 @@ class Look:
         if waits and not later and _rests(world) and (verb != "none" or _has_news(item, future)):
             later = tuple(_intentions(world))
         lacks = _lacks(plan) if verb == "change" and not waits else ""
+        if verb == "create" and goals.failed(then := replace(item, status=plan.status)):
+            return Preview(manifest.key, verb, before, dict(item.document), fails=goals.missing(then))
         return Preview(manifest.key, verb, before, dict(item.document), found, now, waits, later, lacks)
 
     def _world(self, item: Object, future: Objects) -> World:

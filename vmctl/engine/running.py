@@ -325,7 +325,8 @@ class Marks:
         listed = session.driver.listing()
         session.ledger.refresh()
         snapshot = session.ledger.snapshot()
-        self._digests = settled.digests(snapshot, listed, session.store.layers(), session.place)
+        layers, now = session.store.layers(), session.clock.now()
+        self._digests = settled.digests(snapshot, listed, layers, session.place, now)
         self._marks = session.store.settled()
         return [key for key, item in snapshot.by_key.items() if self._marks.get(item.uid) != self._digests[item.uid]]
 

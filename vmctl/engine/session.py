@@ -76,7 +76,11 @@ class Session:
         if not marks:
             return list(self.ledger.snapshot().by_key)
         now = settled.digests(
-            self.ledger.snapshot(), self.listed or self.driver.listing(), self.store.layers(), self.place
+            self.ledger.snapshot(),
+            self.listed or self.driver.listing(),
+            self.store.layers(),
+            self.place,
+            self.clock.now(),
         )
         return [key for key, item in self.ledger.snapshot().by_key.items() if marks.get(item.uid) != now[item.uid]]
 
@@ -242,7 +246,8 @@ class Session:
                     self.store.settle(item.uid, digests[item.uid])
 
     def _digests(self) -> dict[str, str]:
-        return settled.digests(self.ledger.snapshot(), self.driver.listing(), self.store.layers(), self.place)
+        listed, layers = self.driver.listing(), self.store.layers()
+        return settled.digests(self.ledger.snapshot(), listed, layers, self.place, self.clock.now())
 
     def _result(self, outcomes: dict[Key, Outcome], goal: list[Key], *, late: bool) -> Result:
         failed = {key: outcome.failure.sentence for key, outcome in outcomes.items() if outcome.failure is not None}

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from vmctl import __version__
 from vmctl.planning import storage_classes
 from vmctl.planning.conditions import holds
-from vmctl.planning.graph import references
+from vmctl.planning.graph import is_over, references
+from vmctl.planning.requests import KEPT_S
 from vmctl.planning.usage import ATTACHMENT, device_of, machine_of
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     from vmctl.state.layers import Layer
 
 
-def digests(objects: Objects, listed: Mapping[str, Listed], rows: Iterable[Layer], place: Place) -> dict[str, str]:
-    """The digest of every object by uid, as of now."""
+def digests(
+    objects: Objects, listed: Mapping[str, Listed], rows: Iterable[Layer], place: Place, now: float
+) -> dict[str, str]:
+    """The digest of every object by uid, as of `now` (epoch seconds)."""
     directories = storage_classes.directories(objects)
     files: dict[str, list[str]] = {}
     for row in rows:
@@ -42,8 +45,16 @@ def digests(objects: Objects, listed: Mapping[str, Listed], rows: Iterable[Layer
         plugged.setdefault(machine_of(item), []).append(f"{contents[item.key]} {contents.get(device_of(item))}")
     return {
         item.uid: _digest(item, contents, listed, [*files.get(item.uid, ()), *plugged.get(item.key, ())], place)
+        if not is_over(item)
+        else _kept(item, contents[item.key], now)
         for item in objects.by_key.values()
     }
+
+
+def _kept(item: Object, content: str, now: float) -> str:
+    """The digest of an operation that is over: only its age moves it, hour by hour once its day is over."""
+    hours = max(-1, (now - item.created - KEPT_S) // 3600)
+    return hashlib.sha256(f"{__version__}\0{content}\0{hours:g}".encode()).hexdigest()
 
 
 def _content(item: Object) -> str:

@@ -94,7 +94,7 @@ def interested(key: Key, objects: Objects) -> Iterator[Key]:
     item = objects.get(key)
     if item is not None:
         yield from references(key, item.document)
-    yield from (other for other in objects.mentioning(key) if other != key and not _is_over(objects.get(other)))
+    yield from (other for other in objects.mentioning(key) if other != key and not is_over(objects.get(other)))
     if item is not None and key.kind == "VirtualMachineOperation":  # one at a time, and only the newest are kept
         yield from (
             other
@@ -125,9 +125,11 @@ def interested(key: Key, objects: Objects) -> Iterator[Key]:
         yield from (known.key for known in objects.of_kind("VirtualMachineClass"))
 
 
-def _is_over(item: Object | None) -> bool:
+def is_over(item: Object | None) -> bool:
     """Whether it is an operation that was carried out: what becomes of its machine does not concern it any more."""
-    return item is not None and item.key.kind == "VirtualMachineOperation" and item.phase in OVER
+    return (
+        item is not None and not item.terminating and item.key.kind == "VirtualMachineOperation" and item.phase in OVER
+    )
 
 
 def order(documents: Mapping[Key, Mapping[str, Any]]) -> list[Key]:

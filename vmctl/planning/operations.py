@@ -16,7 +16,7 @@ from vmctl.planning.applicability import Act, Objection, phase_objection, policy
 from vmctl.planning.conditions import Condition, find, holds, written
 from vmctl.planning.graph import references
 from vmctl.planning.plans import Note, Plan
-from vmctl.planning.requests import OVER, Request
+from vmctl.planning.requests import KEPT_S, OVER, Request
 from vmctl.planning.steps import ForgetObject
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from vmctl.resources.keys import Key
 
 ASKED, FINISHED = "asked", "finished"  # notes: of which machine what was asked, and when it was over (epoch seconds)
-KEPT_S = 24 * 3600.0
 KEPT = 10  # of one machine
 NOT_FOUND, NOT_NOW, FAILED, SUPERSEDED = (
     "VirtualMachineNotFound",

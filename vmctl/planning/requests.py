@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NOTE = "request"
 OVER = frozenset({"Completed", "Failed", "Superseded"})  # phases of an operation that nothing follows
+KEPT_S = 24 * 3600.0  # how long one is kept then
 Verb = Literal["Start", "Stop", "Restart"]
 
 
