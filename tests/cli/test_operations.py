@@ -173,6 +173,25 @@ def test_the_operation_alone(host: Host) -> None:
     assert "Completed" in host.world.run("describe", "vmop", name).out
 
 
+def test_an_engine_at_work_is_told_of_the_operation(host: Host) -> None:
+    host.world.work()
+    ran = host.world.run("restart", "web", "--create-only")
+    assert (ran.code, ran.err) == (0, "")
+    name = ran.out.split()[0].rpartition("/")[2]
+    (request,) = host.world.store.requests()
+    assert [(key.kind, key.name) for key in request.keys] == [("VirtualMachineOperation", name)]
+    host.world.rest()
+
+
+def test_who_is_not_named_is_not_cut_off(host: Host) -> None:
+    ran = host.world.run("stop", "--all", "--force")
+    assert ran.code == 2
+    assert "no machine is named" in ran.err
+    assert (host.phase("web"), host.phase("db")) == ("Running", "Running")
+    assert host.world.run("stop", "--all", "--force", "--yes").code == 0
+    assert (host.phase("web"), host.phase("db")) == ("Stopped", "Stopped")
+
+
 def test_operations_are_created_as_the_platform_shows_it(host: Host) -> None:
     text = {
         "apiVersion": "virtualization.deckhouse.io/v1alpha2",

@@ -45,6 +45,7 @@ class Wanted:
     wait: bool
     timeout: str
     create_only: bool
+    yes: bool
     force: bool = False
 
 
@@ -83,7 +84,10 @@ def operation_options(*, force: str = "") -> Callable[[Callable[..., Any]], Call
                 help="With --wait: give up after this time, exit code 6.",
             ),
             click.option("-c", "--create-only", is_flag=True, help="Make the operations, and do not follow them."),
-            click.option("-y", "--yes", is_flag=True, expose_value=False, help="Accepted; nothing is asked."),
+            click.option(
+                "-y", "--yes", is_flag=True,
+                help="Allow --force for machines that are not named; nothing else is asked.",
+            ),
         ]  # fmt: skip
         if force:
             options.append(click.option("-f", "--force", is_flag=True, help=force))
@@ -97,10 +101,15 @@ def operation_options(*, force: str = "") -> Callable[[Callable[..., Any]], Call
 def operate(session: Session, words: Words, wanted: Wanted) -> int:
     """Make the operations, carry them out or have them carried out, and tell of each machine what came of it.
 
-    Raises NotFoundError before anything is made, TimedOut.
+    Raises UsageError and NotFoundError before anything is made, TimedOut.
     """
     from vmctl.planning.applicability import Act
 
+    if wanted.force and not (wanted.names or wanted.yes):
+        raise UsageError(
+            "--force may cost what guests have not written, and no machine is named",
+            remedy="name the machines, or add --yes",
+        )
     patience_s = working.seconds(wanted.timeout)
     with working.at_work(session) as engine:
         keys = _machines(session, engine, wanted)
