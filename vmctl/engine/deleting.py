@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vmctl.errors import ChangeRefused
 from vmctl.planning import storage_classes
+from vmctl.planning.steps import layer_path
 from vmctl.resources.annotations import DELETION_POLICY, FORCE
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _kept(store: Store, ledger: Ledger, item: Object) -> tuple[str, ...]:
     rows = store.layers([item.uid]) if item.key.kind == "VirtualDisk" else []
     kept = [row for row in rows if storage_classes.keeps_data(objects, row.storage_class)]
     directories = storage_classes.directories(objects)
-    return tuple(f"{directories[row.storage_class]}/{row.id}.qcow2" for row in kept)
+    return tuple(layer_path(directories[row.storage_class], row.id) for row in kept)
 
 
 def always_there(key: Key) -> bool:

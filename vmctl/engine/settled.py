@@ -18,6 +18,7 @@ from vmctl.planning import storage_classes
 from vmctl.planning.conditions import holds
 from vmctl.planning.graph import is_over, references
 from vmctl.planning.requests import KEPT_S
+from vmctl.planning.steps import layer_path
 from vmctl.planning.usage import ATTACHMENT, device_of, machine_of
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _digest(
 
 def _inode(directory: str, layer: str) -> str:
     try:
-        return str((Path(directory) / f"{layer}.qcow2").stat().st_ino)
+        return str(Path(layer_path(directory, layer)).stat().st_ino)
     except OSError:
         return "missing"
 

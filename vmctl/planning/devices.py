@@ -34,5 +34,6 @@ def trouble(key: Key, device: Object | None, objects: Objects) -> str:
 
 def made(key: Key, seen: LayerSeen, boot_order: int | None = None, attachment: str = "") -> Device:
     """The device that the bytes of a disk or image are."""
-    path = f"{seen.layer.directory}/{seen.layer.id}.qcow2"
-    return Device(key, path, seen.size_bytes, seen.cdrom and key.kind != "VirtualDisk", boot_order, attachment)
+    return Device(
+        key, seen.layer.path, seen.size_bytes, seen.cdrom and key.kind != "VirtualDisk", boot_order, attachment
+    )

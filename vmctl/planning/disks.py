@@ -185,7 +185,6 @@ def _kept(world: World, seen: LayerSeen) -> Plan:
     }
     classed = Condition("StorageClassReady", "True", "StorageClassReady", f"storage class {seen.layer.storage_class}")
     if not seen.exists:
-        where = f"{seen.layer.directory}/{seen.layer.id}.qcow2"
         return Plan(
             _status(
                 world,
@@ -196,7 +195,8 @@ def _kept(world: World, seen: LayerSeen) -> Plan:
                         "Ready",
                         "False",
                         "PVCLost",
-                        f"the file {where} is gone; nothing is made in its place: put it back, or delete the disk",
+                        f"the file {seen.layer.path} is gone; nothing is made in its place: put it back, "
+                        "or delete the disk",
                     ),
                 ],
                 extra,
@@ -284,8 +284,7 @@ def _leave(world: World) -> Plan:
     notes = tuple(
         Note(
             "Retained",
-            f"its data stays in {layer.directory}/{layer.id}.qcow2, because storage class {layer.storage_class} "
-            "has reclaimPolicy Retain",
+            f"its data stays in {layer.path}, because storage class {layer.storage_class} has reclaimPolicy Retain",
         )
         for layer in kept
     )

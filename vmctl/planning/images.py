@@ -142,7 +142,6 @@ def _ready(world: World, seen: LayerSeen) -> Plan:
     item = world.object
     conditions = [*_class_ready(item, Home(seen.layer.storage_class, seen.layer.directory))]
     if not seen.exists:
-        where = f"{seen.layer.directory}/{seen.layer.id}.qcow2"
         return Plan(
             _status(
                 world,
@@ -153,7 +152,7 @@ def _ready(world: World, seen: LayerSeen) -> Plan:
                         "Ready",
                         "False",
                         "ImageLost",
-                        f"the file {where} is gone; put it back, or delete the image and apply it again",
+                        f"the file {seen.layer.path} is gone; put it back, or delete the image and apply it again",
                     ),
                     _in_use(world),
                 ],

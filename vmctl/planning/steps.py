@@ -16,9 +16,17 @@ if TYPE_CHECKING:
     from vmctl.resources.keys import Key
 
 
+LAYER_SUFFIX = ".qcow2"
+
+
+def layer_path(directory: str, layer: str) -> str:
+    """The file of a layer in the directory of its storage class."""
+    return f"{directory}/{layer}{LAYER_SUFFIX}"
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Where the bytes of an image or a disk lie: file `<id>.qcow2` in the directory of its storage class."""
+    """Where the bytes of an image or a disk lie: a file in the directory of its storage class."""
 
     id: str
     owner: str
@@ -26,6 +34,10 @@ class Layer:
     directory: str
     purpose: Literal["image", "disk"]
     backing: str = ""
+
+    @property
+    def path(self) -> str:
+        return layer_path(self.directory, self.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vmctl.errors import Bug, ChangeRefused, StorageError
+from vmctl.planning.steps import LAYER_SUFFIX
 from vmctl.storage import commands, qcow2
 from vmctl.storage.converting import convert
 from vmctl.storage.space import shown, writing
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,99}")
-SUFFIX = ".qcow2"
 PARTIAL = (".new", ".part", ".part.json", ".unpacked", ".convert")  # what an unfinished creation or import leaves
 RECORD = ".json"  # what an import found out, beside its finished layer
 SECTOR = 512
@@ -49,7 +49,7 @@ class Listing:
     partial: Mapping[str, tuple[Path, ...]]
 
 
-def path(directory: Path, layer: str, suffix: str = SUFFIX) -> Path:
+def path(directory: Path, layer: str, suffix: str = LAYER_SUFFIX) -> Path:
     """Where a layer's file lies."""
     if not NAME.fullmatch(layer):
         raise Bug(f"{layer!r} is no name for a layer")
@@ -112,7 +112,7 @@ def remove(directory: Path, layer: str) -> None:
     """Remove a layer and whatever is left of its making, durably: the caller forgets about it next."""
     discard(directory, layer)
     with writing(directory, f"removing layer {layer}"):
-        for suffix in (SUFFIX, RECORD):
+        for suffix in (LAYER_SUFFIX, RECORD):
             path(directory, layer, suffix).unlink(missing_ok=True)
         if directory.is_dir():
             sync_directory(directory)
@@ -165,7 +165,7 @@ def info(directory: Path, layer: str) -> Layer:
     header = qcow2.read_header(file)
     with writing(directory, f"looking at layer {layer}"):
         status = file.stat()
-    backing = header.backing.removesuffix(SUFFIX) if header.backing is not None else None
+    backing = header.backing.removesuffix(LAYER_SUFFIX) if header.backing is not None else None
     return Layer(header.virtual_bytes, status.st_blocks * 512, backing, not status.st_mode & 0o222)
 
 
@@ -179,7 +179,7 @@ def listing(directory: Path) -> Listing:
         suffix = dot + rest
         if not NAME.fullmatch(name):
             continue
-        if suffix == SUFFIX:
+        if suffix == LAYER_SUFFIX:
             layers.add(name)
         elif suffix == RECORD:
             records[name] = file
