@@ -10,6 +10,10 @@ import pytest
 from tests.engine.manifests import blank
 from tests.engine.manifests import machine as declared
 from tests.engine.test_live_changes import AGENT, GATES, said, waiting
+from tests.memory_driver import MemoryDriver
+from vmctl.engine import applying
+from vmctl.engine.convergence import Convergence
+from vmctl.engine.session import nothing_seen
 from vmctl.planning.conditions import find
 
 if TYPE_CHECKING:
@@ -46,6 +50,10 @@ def detach(found: Machine) -> None:
 
 def undefine(found: Machine) -> None:
     found.defined = None
+
+
+def is_defined(lab: Lab) -> bool:
+    return lab.world.machines[lab.uid("web")].defined is not None
 
 
 def edit(found: Machine, cores: int = 4) -> None:
@@ -141,11 +149,11 @@ def test_a_removed_definition_is_only_reported_where_that_is_asked_for(lab: Lab)
     undefine(found)
     for _ in range(3):
         lab.resume()
-    assert found.defined is None
+    assert not is_defined(lab)
     assert "definition: removed" in told(lab)
     assert len(said(lab, "DriftDetected")) == 1
     lab.apply(web(mode="DetectOnly", cores=2))
-    assert found.defined is not None, "an edit of the manifest counts"
+    assert is_defined(lab), "an edit of the manifest counts"
     assert told(lab) == ""
 
 
@@ -166,6 +174,30 @@ def test_a_machine_that_is_off_gets_its_name_back(lab: Lab) -> None:
     assert lab.world.machines[found.uid].domain == "web"
 
 
+class Meddled(MemoryDriver):
+    """Somebody removes the definition just before the start."""
+
+    def start(self, uid: str) -> None:
+        del self.world.machines[uid]
+        super().start(uid)
+
+
+def test_a_machine_that_vanishes_during_its_start_is_tried_again(lab: Lab) -> None:
+    manifests = lab.load(web())
+    with lab.session() as session:
+        session.driver = Meddled(lab.world, session.store.installation)
+        applying.store_all(session.store, session.ledger, manifests)
+        convergence = Convergence(session.passes(nothing_seen).run, session.ledger, session.clock)
+        convergence.add([*session.prepare(), *session.ledger.snapshot().by_key])
+        convergence.run(lambda: True)
+        convergence.drain()
+    [failed] = [outcome for outcome in convergence.outcomes.values() if outcome.failure is not None]
+    assert failed.key.kind == "VirtualMachine"
+    assert failed.look_again is not None
+    lab.resume()
+    assert lab.world.machines[lab.uid("web")].running is not None
+
+
 def test_our_own_work_is_never_drift(lab: Lab) -> None:
     up(lab, web())
     for cores in (2, 1, 4):
@@ -181,3 +213,23 @@ def test_drift_that_is_only_reported_holds_no_edit_back(lab: Lab) -> None:
     assert found.running is not None
     assert (found.running.cpu.cores, len(found.running.disks)) == (2, 1)
     assert [entry["path"] for entry in waiting(lab)] == ["blockDeviceRefs.1"]
+
+
+def replug(found: Machine, cores: int) -> None:
+    """`virsh setvcpus --live`."""
+    assert found.running is not None
+    found.running = replace(found.running, cpu=found.running.cpu.with_cores(cores))
+
+
+def test_drift_that_is_only_reported_approves_no_restart(lab: Lab) -> None:
+    approved = "disruptions: {restartApprovalMode: Automatic}"
+    found = up(lab, web(mode="DetectOnly", extra=approved))
+    assert found.running is not None
+    before = found.running.nonce
+    replug(found, 4)
+    for _ in range(3):
+        lab.resume()
+    assert (found.running.nonce, found.running.cpu.cores) == (before, 4)
+    assert [entry["path"] for entry in waiting(lab)] == ["cpu.cores"]
+    lab.apply(web(mode="DetectOnly", extra=f"{approved}\n  osType: Windows"))
+    assert found.running.nonce != before, "an edit is what was approved"

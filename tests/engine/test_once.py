@@ -42,15 +42,15 @@ def home(lab: Lab) -> Path:
     return path
 
 
-def apply(lab: Lab, path: Path) -> Applied | None:
+def apply(lab: Lab, path: Path, *, below: bool = False) -> Applied | None:
     """Store what a directory or a file declares, and forget what left it; what is said of the operation."""
-    loaded = loading.load([str(path)])
+    loaded = loading.load([str(path)], recursive=below)
     assert not loaded.problems
     sources = tuple(map(source_of, loaded.directories))
     with lab.session() as session:
         applied = applying.store_all(session.store, session.ledger, loaded.manifests, sources=sources)
         for source in sources:
-            pruning.forget(session.store, pruning.scan(loaded, source, below=False))
+            pruning.forget(session.store, pruning.scan(loaded, source, below=below))
     return next((item for item in applied if item.key == OPERATION), None)
 
 
@@ -199,3 +199,19 @@ def test_a_daemon_forgets_what_has_been_absent_for_a_while(lab: Lab) -> None:
 
 def exists_in(daemon: Daemon) -> bool:
     return daemon.session.store.get(OPERATION) is not None
+
+
+def test_a_look_that_passes_over_its_directory_does_not_forget_it(lab: Lab, home: Path) -> None:
+    (home / "below").mkdir()
+    (home / "below" / "op.yaml").write_text(operation())
+    assert apply(lab, home, below=True) == applying.Applied(OPERATION, "created")
+    collect(lab)
+    apply(lab, home)  # somebody forgets -R
+    assert apply(lab, home, below=True) == applying.Applied(OPERATION, "unchanged")
+    (home / "below").rename(lab.directory / "elsewhere")
+    (home / "below").symlink_to(lab.directory / "not mounted")
+    apply(lab, home, below=True)
+    (home / "below").unlink()
+    (lab.directory / "elsewhere").rename(home / "below")
+    assert apply(lab, home, below=True) == applying.Applied(OPERATION, "unchanged")
+    assert not exists(lab)

@@ -242,6 +242,19 @@ def test_a_directory_that_moves_or_comes_under_git_keeps_what_it_owns(lab: Lab) 
     assert home.apply()[-1] == (space("west"), "pruned")
 
 
+def test_what_lies_behind_a_link_that_leads_nowhere_now_is_not_gone(lab: Lab) -> None:
+    home = Directory(lab, "home", web=namespace("east"), north=namespace("north"), south=namespace("south"))
+    mounted = lab.directory / "mounted"
+    mounted.mkdir()
+    (mounted / "west.yaml").write_text(namespace("west"))
+    (home.path / "below").symlink_to(mounted)
+    home.apply(below=True)
+    mounted.rename(lab.directory / "elsewhere")
+    assert (space("west"), "pruned") not in home.apply(below=True)
+    (home.path / "below").unlink()
+    assert (space("west"), "pruned") in home.apply(below=True)
+
+
 def test_what_a_look_without_directories_below_passed_over_is_not_gone(lab: Lab) -> None:
     home = Directory(lab, "home", east=namespace("east"))
     below = home.path / "below"

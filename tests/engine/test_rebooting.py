@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.engine.lab import FrozenClock
 from tests.engine.manifests import blank, machine
 from tests.engine.test_live_changes import AGENT, running, said, waiting, web
 from tests.memory_driver import Died, Faulty, MemoryDriver
@@ -79,6 +81,58 @@ def test_a_reboot_never_leaves_a_machine_off_for_want_of_something(lab: Lab) -> 
     before = found.running
     assert not reboot(lab, found)
     assert found.running is before
+
+
+def test_a_reboot_never_leaves_a_machine_off_for_want_of_room(lab: Lab) -> None:
+    found = running(lab, web())
+    lab.apply(web(memory="900Gi"))
+    before = found.running
+    assert not reboot(lab, found)
+    assert found.running is before
+
+
+def test_a_reboot_never_leaves_a_machine_off_whose_definition_is_refused(lab: Lab) -> None:
+    lab.world.host = replace(lab.world.host, efi=False)
+    found = running(lab, web())
+    lab.apply(web(extra="bootloader: EFI"))
+    assert len(waiting(lab)) == 1
+    before = found.running
+    assert not reboot(lab, found)
+    assert found.running is before
+
+
+class SlowStore(FrozenClock):
+    """A clock under which every write takes as long as a store that somebody else has locked."""
+
+    def elapsed(self) -> float:
+        self.passed += IN_FIRMWARE_S * 0.6
+        return self.passed
+
+
+def test_held_up_by_the_store_the_guest_is_left_alone(lab: Lab) -> None:
+    found = running(lab, web())
+    lab.apply(web(cores=2))
+    before = found.running
+    lab.world.reboot_inside(found.uid)
+    with lab.session() as session:
+        clock = SlowStore()
+        assert not Reboots(session.store, session.ledger, session.driver, clock).answer(found.uid, 0.0)
+        assert session.store.unfinished() == []
+    lab.resume()
+    assert found.running is before
+    assert len(waiting(lab)) == 1
+
+
+def test_a_cold_start_that_always_off_overtakes_is_not_made_up_for_later(lab: Lab) -> None:
+    found = running(lab, web())
+    lab.apply(web(cores=2))
+    lab.world.reboot_inside(found.uid)
+    with listening(lab) as reboots:
+        assert reboots.answer(found.uid, lab.clock.elapsed())
+    lab.apply(web(cores=2, extra="runPolicy: AlwaysOff"))
+    lab.apply(web(cores=2, extra="runPolicy: Manual"))
+    lab.resume()
+    assert found.running is None
 
 
 @pytest.mark.parametrize("policy", ["AlwaysOn", "AlwaysOnUnlessStoppedManually", "Manual"])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.operating import ask, events, nonce, power, web
+from tests.engine.operating import VM, ask, events, nonce, power, web
+from vmctl.errors import Busy
 from vmctl.planning import power as rules
 from vmctl.planning.observed import Guest
 
@@ -218,3 +219,29 @@ def test_disks_are_not_touched_by_any_of_it(lab: Lab) -> None:
     for policy in (OFF, ON, MANUAL):
         lab.apply(web(policy))
     assert sorted(path.name for path in (lab.state / "storage").rglob("*.qcow2")) == before
+
+
+def test_a_clock_that_is_set_back_does_not_keep_a_machine_off(lab: Lab) -> None:
+    running(lab, ON)
+    for _ in range(3):
+        killed(lab)
+        lab.resume()
+    assert power(lab) == "off", "it crashes in a loop, and its next start is put off"
+    lab.clock.time -= 30 * 86400.0
+    lab.clock.sleep(rules.LONGEST_PAUSE_S)
+    lab.resume()
+    assert power(lab) == "running"
+
+
+def test_a_clock_that_is_set_back_does_not_put_off_the_next_try(lab: Lab) -> None:
+    running(lab, ON)
+    killed(lab)
+    found = lab.world.machines[lab.uid("web")]
+    found.refuses_start = Busy("the host is busy", remedy="wait")
+    with lab.session() as session:
+        passes = session.passes(lambda _before, _after: None)
+        assert passes.run(VM).failure is not None
+        found.refuses_start = None
+        lab.clock.time -= 30 * 86400.0
+        assert passes.run(VM).failure is None
+    assert power(lab) == "running"

@@ -141,8 +141,10 @@ class Passes:
         return replace(world, notes={**world.notes, NOTE: note})
 
     def _failure(self, item: Object) -> Failure | None:
-        """The last failure, unless the manifest has changed since."""
+        """The last failure, unless the manifest has changed since, or a clock that was set back would prolong it."""
         failure = self.failures.get(item.uid)
+        if failure is not None and (failure.retry_at or 0.0) > self.executor.clock.now() + LONGEST_S:
+            return None
         return failure if failure is not None and failure.generation == item.generation else None
 
     def _record(self, item: Object, plan: Plan) -> None:

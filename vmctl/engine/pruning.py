@@ -7,6 +7,7 @@ lasted.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -123,8 +124,12 @@ def _names(user: Object | None, key: Key) -> bool:
 
 
 def _unread(look: Scan, file: str) -> bool:
-    """Whether a file is there that the look passed over: one below, where only the directory itself was read."""
+    """Whether a file may be there that the look passed over: one below, where only the directory itself was read, and
+    one behind a link that leads nowhere now.
+    """
     path = Path(file)
+    if any(above.is_symlink() and not above.exists() for above in path.parents):
+        return True  # what it leads to is not mounted, most likely
     return not look.below and str(path.parent) != look.source.directory and path.exists()
 
 
@@ -171,7 +176,8 @@ def prune(store: Store, ledger: Ledger, found: Leaving, due: Container[Key] | No
 
 
 def forget(store: Store, look: Scan, due: Container[Key] | None = None) -> None:
-    """Forget what was carried out once and has left the source; nothing after a look that is not complete.
+    """Forget what was carried out once and has left the source; nothing after a look that is not complete, or that may
+    have passed over it: an operation that is carried out again costs more than one that is remembered too long.
 
     `due` narrows it down.
     """
@@ -180,8 +186,23 @@ def forget(store: Store, look: Scan, due: Container[Key] | None = None) -> None:
     for identity in look.source.identities:
         gone = once.gone(store.remembered(identity), look.present)
         gone = [key for key in gone if due is None or key in due]
-        if gone:
+        if gone and not _passed_over(look):
             store.forget(identity, gone)
+
+
+def _passed_over(look: Scan) -> bool:
+    """Whether something may be declared below a directory, or behind a link that leads nowhere now, that was not read.
+
+    What is hidden never is.
+    """
+    for directory, below, names in os.walk(look.source.directory):
+        below[:] = [name for name in below if not name.startswith(".")]
+        if below and not look.below:
+            return True
+        here = Path(directory)
+        if any((here / name).is_symlink() and not (here / name).exists() for name in names if name[0] != "."):
+            return True
+    return False
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from vmctl.errors import VmctlError
 from vmctl.planning import drift, requests
+from vmctl.planning.machine_status import stays_off
 from vmctl.planning.requests import Request
 from vmctl.resources.annotations import PAUSED
 
@@ -60,23 +61,33 @@ class Reboots:
 
     def answer(self, uid: str, heard_at: float) -> bool:
         """Switch a machine off for a cold start if that is right; whether it was. Its pass starts it."""
-        machine = self._machine(uid)
-        if machine is None or not _wants_restart(machine) or requests.active(self.store.notes(uid)) is not None:
+        machine, notes = self._machine(uid), self.store.notes(uid)
+        if machine is None or not _wants_restart(machine) or requests.active(notes) is not None:
             return False
         domain = self.driver.observe(uid)
         if domain is None or domain.running is None or domain.agent_connected:
             return False
-        if self.clock.elapsed() - heard_at >= IN_FIRMWARE_S:
-            log.info("%s: heard too late of its reboot; its changes go on waiting", machine.key.short)
+        if self._is_late(machine, heard_at):
             return False
         # not forced: should we die before the next line, a later pass must ask a guest that has come up by then
         request = Request("Restart", WHY, nonce=domain.running.nonce)
         entry = self.store.begin(uid, "ColdRestart", {"what": WHY})
         self.store.note(uid, requests.NOTE, request.text(), unsettles=True)
-        self.driver.destroy(uid)
+        in_time = not self._is_late(machine, heard_at)  # others may have held the store up, or its disk
+        if in_time:
+            self.driver.destroy(uid)
+        else:
+            self.store.note(uid, requests.NOTE, notes.get(requests.NOTE, ""), unsettles=True)
         self.store.finish(entry)
         self.ledger.changed(machine.key, ())
-        return True
+        return in_time
+
+    def _is_late(self, machine: Object, heard_at: float) -> bool:
+        """Whether the guest may be out of its firmware by now."""
+        late = self.clock.elapsed() - heard_at >= IN_FIRMWARE_S
+        if late:
+            log.info("%s: heard too late of its reboot; its changes go on waiting", machine.key.short)
+        return late
 
     def _listen(self) -> None:
         while True:
@@ -100,4 +111,5 @@ def _wants_restart(machine: Object) -> bool:
         if entry["type"] != "AgentReady"
     )
     waits = bool(machine.status.get("restartAwaitingChanges"))
+    lacks = lacks or stays_off(machine.status)
     return waits and not lacks and not machine.terminating and drift.mode(machine) != PAUSED

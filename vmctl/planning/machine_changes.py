@@ -18,7 +18,7 @@ from vmctl.resources.keys import Key
 from vmctl.resources.policies import FEATURE_GATES, Effect, Facts, Verdict, dotted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from vmctl.planning.changes import Entry
     from vmctl.planning.hardware import Cpu, Disk, Hardware
@@ -54,7 +54,12 @@ class Difference:
     @property
     def waiting(self) -> list[Entry]:
         """What waits for a restart, in the words of status.restartAwaitingChanges."""
-        return [*entries(item.change for item in self.of(Effect.RESTART)), *self.klass]
+        return self.waiting_beside(())
+
+    def waiting_beside(self, places: Container[str]) -> list[Entry]:
+        """What waits for a restart, without what stands at those places."""
+        rest = (item for item in self.of(Effect.RESTART) if place(item.change) not in places)
+        return [*entries(item.change for item in rest), *self.klass]
 
     def shown(self) -> tuple[Waiting, ...]:
         """The differences as `diff` prints them."""

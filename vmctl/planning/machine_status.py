@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 KEPT_TRANSITIONS = 5
 RESTING = ("Pending", "Starting", "Stopped")
+STAYS_OFF = "a restart now would leave the machine off"
 DRIFTED, DRIFT_SAID = "Drifted", "somebody else changed the machine"
 
 
@@ -107,6 +108,12 @@ def drifted(status: Mapping[str, Any]) -> str:
     """What a status says that somebody else changed; empty when nothing."""
     known = find(status, DRIFTED)
     return str(known["message"]) if known is not None else ""
+
+
+def stays_off(status: Mapping[str, Any]) -> bool:
+    """Whether a status says that a machine would not come up again after a restart."""
+    known = find(status, "ConfigurationApplied")
+    return known is not None and STAYS_OFF in known["message"]
 
 
 def _migratable() -> Condition:

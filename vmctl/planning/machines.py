@@ -154,7 +154,7 @@ def _on(
         if request.verb == "Restart":
             notes = (*notes, Note("Restarted", f"the machine was restarted ({request.why})"))
     elif picture.waiting and world.failure is None and asked.on:
-        steps = (*steps, *(() if no_room else _automatic(world, spec, needs, picture)))
+        steps = (*steps, *(() if no_room else _automatic(world, spec, needs, difference)))
     again = world.now + LOOK_FOR_AGENT_S if world.guest is None and picture.phase == "Running" else None
     return Plan(
         status,
@@ -185,15 +185,17 @@ def _left_alone(world: World, difference: Difference) -> frozenset[str]:
     return frozenset(difference.drift.running) if drift.mode(world.object) == DETECT_ONLY else frozenset()
 
 
-def _automatic(world: World, spec: VirtualMachineSpec, needs: Dependencies, picture: Picture) -> tuple[Step, ...]:
+def _automatic(world: World, spec: VirtualMachineSpec, needs: Dependencies, difference: Difference) -> tuple[Step, ...]:
     """The restart that restartApprovalMode Automatic approves, once for the same changes: what a restart did not bring
-    another one will not bring either. Never one that would leave the machine off.
+    another one will not bring either. Never one that would leave the machine off, nor for what is merely reported.
     """
     domain = world.domain
     before = requests.requested(world.notes)
-    changes = json.dumps(picture.waiting, sort_keys=True)
+    waiting = difference.waiting_beside(_left_alone(world, difference))
+    changes = json.dumps(waiting, sort_keys=True)
     if (
         spec.disruptions.restart_approval_mode != "Automatic"
+        or not waiting
         or domain is None
         or domain.power != "running"
         or not needs.ready
@@ -222,7 +224,7 @@ def _picture(
         waiting,
         "; ".join(f"{item.path}: {item.reason}" for item in shown),
         boot_trouble=boot_trouble(world, spec),
-        not_applied=_not_applied(len(waiting), needs, no_room),
+        not_applied=_not_applied(world, len(waiting), needs, no_room),
         drift=difference.drift.words,
     )
 
@@ -281,7 +283,8 @@ def _rests(world: World, asked: Wish) -> tuple[Remember, ...]:
     What its guest switched off is noted later: a host on its way down switches guests off too, and starts them again.
     """
     request = requests.active(world.notes)
-    answered = () if request is None or request.verb != "Stop" else (request.answered(world.object),)
+    over = request is not None and (request.verb == "Stop" or (asked.why == power.ALWAYS_OFF and not request.operation))
+    answered = (request.answered(world.object),) if request is not None and over else ()
     note = noted(world.notes)
     meant_off = note is not None and note.intent in ("off", "stopping") and note.why == asked.why
     by_request = request is not None and request.verb == "Stop"
@@ -442,10 +445,10 @@ def boot_trouble(world: World, spec: VirtualMachineSpec) -> str:
     )
 
 
-def _not_applied(count: int, needs: Dependencies, no_room: str) -> str:
+def _not_applied(world: World, count: int, needs: Dependencies, no_room: str) -> str:
     if not count:
         return ""
     lacks = "" if needs.ready else "not everything it depends on is ready"
-    why = lacks or no_room
-    caution = f"; a restart now would leave the machine off, because {why}" if why else ""
+    why = lacks or no_room or (world.failure.sentence if world.failure is not None else "")
+    caution = f"; {machine_status.STAYS_OFF}, because {why}" if why else ""
     return f"{count} change{'s wait' if count > 1 else ' waits'} for a restart{caution}"

@@ -117,9 +117,12 @@ def crashes(asked: Wish, note: PowerNote | None, now: float) -> int:
 
 
 def due(asked: Wish, note: PowerNote | None, now: float) -> float:
-    """When a machine may be started: at once after one crash, later and later after more."""
+    """When a machine may be started: at once after one crash, later and later after more.
+
+    A clock that was set back since its start does not make the pause longer.
+    """
     count = crashes(asked, note, now)
-    if count < 2 or note is None:
+    if count < 2 or note is None or note.since > now:
         return now
     return note.since + min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (count - 2))
 
