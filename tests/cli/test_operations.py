@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Ran, World
 
 VM = "virtualmachine.virtualization.deckhouse.io"
+# A range that no network of the host has: what vmctl itself has set up there must not be in the way.
+SETTINGS = """
+apiVersion: deckhouse.io/v1alpha1
+kind: ModuleConfig
+metadata: {name: virtualization}
+spec: {version: 1, settings: {virtualMachineCIDRs: [198.18.77.0/24]}}
+---"""
 DISK = """
 apiVersion: virtualization.deckhouse.io/v1alpha2
 kind: VirtualDisk
@@ -70,7 +77,7 @@ def host(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     keeper.listing()
     made = Host(world, tmp_path / "machines.yaml")
     try:
-        ran = made.apply(DISK.format(name="web-root"), DISK.format(name="db-root"), web(), db())
+        ran = made.apply(SETTINGS, DISK.format(name="web-root"), DISK.format(name="db-root"), web(), db())
         assert ran.code == 0, ran.err + ran.out
         yield made
     finally:

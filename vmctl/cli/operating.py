@@ -71,7 +71,7 @@ def operation_options(*, force: str = "") -> Callable[[Callable[..., Any]], Call
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         options = [
-            click.argument("names", nargs=-1, metavar="NAME...", shell_complete=machines),
+            click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=machines),
             namespace_option,
             click.option(
                 "-l", "--selector", "--label-selector", metavar="QUERY", default="",
