@@ -173,9 +173,7 @@ class Busy(HypervisorError):
 
 
 class NotFound(HypervisorError):
-    """The domain or network is gone."""
-
-    retry = "never"
+    """The domain or network is gone: somebody removed it since we looked, and the next look will tell what to do."""
 
 
 class Exists(HypervisorError):
