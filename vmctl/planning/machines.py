@@ -9,8 +9,18 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmctl.planning import admission, attachments, drift, machine_status, placement, power, requests
-from vmctl.planning.conditions import Condition, seconds, timestamp
+from vmctl.planning import (
+    admission,
+    attachments,
+    drift,
+    machine_rest,
+    machine_status,
+    machine_trouble,
+    placement,
+    power,
+    requests,
+)
+from vmctl.planning.conditions import Condition, timestamp
 from vmctl.planning.dependencies import Dependencies, gather
 from vmctl.planning.machine_changes import Difference, compare, live_steps
 from vmctl.planning.machine_hardware import Parts, domain_name, hardware
@@ -19,7 +29,7 @@ from vmctl.planning.module_settings import feature_gates
 from vmctl.planning.networks import network_of
 from vmctl.planning.phases import ON
 from vmctl.planning.plans import Note, Plan, World
-from vmctl.planning.power import PowerNote, Wish, noted, wish
+from vmctl.planning.power import Wish, noted, wish
 from vmctl.planning.requests import Request
 from vmctl.planning.room import room
 from vmctl.planning.steps import (
@@ -29,7 +39,6 @@ from vmctl.planning.steps import (
     EnsureNetwork,
     ForgetObject,
     ReleaseAddress,
-    Remember,
     RemoveFile,
     ReserveAddress,
     ShutDown,
@@ -47,7 +56,6 @@ if TYPE_CHECKING:
     from vmctl.resources.machine_fields import VirtualMachineSpec
 
 LOOK_FOR_AGENT_S = 2.0
-RESTS_AFTER_S = 600.0  # a host that goes down switches its guests off, and takes less time than this
 
 
 def plan(world: World, mac: str) -> Plan:
@@ -137,17 +145,7 @@ def _on(
         difference = difference.held_back(no_room)
     picture = _picture(world, spec, needs, difference, phase=_phase(domain, asked), no_room=no_room)
     status = machine_status.status(world, spec, needs, picture)
-    steps: tuple[Step, ...] = needs.make
-    if domain.power in ("running", "paused") and world.failure is None and _may_define(world, difference):
-        seed = (needs.write_seed,) if needs.write_seed else ()  # the new definition names it; QEMU has the old one open
-        steps = (*steps, *seed, Define(wanted))
-    if not asked.on:
-        steps = (*steps, _switch_off(world, spec, asked))
-    elif domain.power == "crashed":
-        steps = (*steps, CutPower(world.object.uid, "it crashed", meant=False))
-    elif domain.power == "running":
-        steps = (*steps, *live_steps(world.object.uid, difference, wanted))
-        steps = (*steps, *attachments.live_steps(world, wanted, left_alone=_left_alone(world, difference)))
+    steps = _work(world, spec, needs, wanted, difference, asked)
     notes = _told(world, picture)
     if request is not None and requests.fulfilled(request, domain):
         steps = (*steps, request.answered(world.object))
@@ -165,6 +163,25 @@ def _on(
         changes=difference.shown(),
         settled=not steps,
     )
+
+
+def _work(
+    world: World, spec: VirtualMachineSpec, needs: Dependencies, wanted: Hardware, difference: Difference, asked: Wish
+) -> tuple[Step, ...]:
+    """What is done to a machine that is on: its definition, then its power or, where that stays, what goes live."""
+    state = world.domain.power if world.domain is not None else "off"
+    steps: tuple[Step, ...] = needs.make
+    if state in ("running", "paused") and world.failure is None and _may_define(world, difference):
+        seed = (needs.write_seed,) if needs.write_seed else ()  # the new definition names it; QEMU has the old one open
+        steps = (*steps, *seed, Define(wanted))
+    if not asked.on:
+        steps = (*steps, _switch_off(world, spec, asked))
+    elif state == "crashed":
+        steps = (*steps, CutPower(world.object.uid, "it crashed", meant=False))
+    elif state == "running":
+        steps = (*steps, *live_steps(world.object.uid, difference, wanted))
+        steps = (*steps, *attachments.live_steps(world, wanted, left_alone=_left_alone(world, difference)))
+    return steps
 
 
 def _switch_off(world: World, spec: VirtualMachineSpec, asked: Wish) -> Step:
@@ -220,11 +237,11 @@ def _picture(
     shown = [item for item in difference.shown() if item.effect == "at next restart"]
     return Picture(
         phase,
-        _trouble(world),
+        machine_trouble.halted(world),
         waiting,
         "; ".join(f"{item.path}: {item.reason}" for item in shown),
-        boot_trouble=boot_trouble(world, spec),
-        not_applied=_not_applied(world, len(waiting), needs, no_room),
+        boot_trouble=machine_trouble.boot(world, spec),
+        not_applied=machine_trouble.not_applied(world, len(waiting), needs, no_room),
         drift=difference.drift.words,
     )
 
@@ -264,49 +281,17 @@ def _off(
             *_network_steps(world, needs, ""),
             Define(wanted),
         )
-    steps = (*steps, *_rests(world, asked))
+    steps = (*steps, *machine_rest.steps(world, asked))
     notes = (Note("Stopped", f"the machine is off: {why}"),) if world.object.phase in ON else ()
     return Plan(
         status,
         steps,
         notes,
-        look_again=_rests_at(world, asked),
+        look_again=machine_rest.due(world, asked),
         waits_for=needs.waits_for,
         changes=difference.shown(),
         settled=not steps,
     )
-
-
-def _rests(world: World, asked: Wish) -> tuple[Remember, ...]:
-    """Note that a machine is meant to be off, so that neither another policy nor a new boot of the host starts it.
-
-    What its guest switched off is noted later: a host on its way down switches guests off too, and starts them again.
-    """
-    request = requests.active(world.notes)
-    over = request is not None and (request.verb == "Stop" or (asked.why == power.ALWAYS_OFF and not request.operation))
-    answered = (request.answered(world.object),) if request is not None and over else ()
-    note = noted(world.notes)
-    meant_off = note is not None and note.intent in ("off", "stopping") and note.why == asked.why
-    by_request = request is not None and request.verb == "Stop"
-    by_manual = asked.why == power.MANUAL and (note is None or note.intent == "on" or note.why == power.ALWAYS_OFF)
-    by_policy = asked.why == power.ALWAYS_OFF and note is not None  # the last policy counts, not who stopped it before
-    at = _rests_at(world, asked)
-    rests = by_manual or ((by_request or by_policy) and not meant_off) or (at is not None and world.now >= at)
-    if asked.on or not rests:
-        return answered
-    text = PowerNote("off", world.place.boot_id, why=asked.why).text()
-    item = world.object
-    return (Remember(item.key, item.uid, power.NOTE, text, "note that the machine stays off"), *answered)
-
-
-def _rests_at(world: World, asked: Wish) -> float | None:
-    """When a machine whose guest switched it off counts as stopped for good."""
-    note = noted(world.notes)
-    if asked.on or note is None or note.intent != "on" or asked.why in (power.MANUAL, power.ALWAYS_OFF):
-        return None
-    known = (world.object.status.get("stats") or {}).get("phasesTransitions") or ()
-    since = seconds(known[-1]["timestamp"]) if known and known[-1]["phase"] == "Stopped" else world.now
-    return since + RESTS_AFTER_S
 
 
 def _start(
@@ -405,50 +390,3 @@ def _leave(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: str
         if item.uid in owned.owners and not owned.terminating
     ]
     return Plan(status, (*steps, ForgetObject(item.key, item.uid)), settled=False)
-
-
-def _trouble(world: World) -> Condition | None:
-    """Why a machine that libvirt keeps does not run."""
-    domain = world.domain
-    if domain is not None and domain.power == "crashed":
-        message = f"the guest crashed ({domain.power_reason}); its power is cut"
-        return Condition("Running", "False", "GuestNotRunning", message)
-    if domain is not None and domain.power == "paused" and domain.power_reason == "ioerror":
-        return Condition(
-            "Running",
-            "False",
-            "InternalVirtualMachineError",
-            "QEMU paused the machine because the host could not read or write its disk: most likely the file system "
-            "with its storage class is full; free space there and run `virsh resume` on it: nothing was lost",
-        )
-    return None
-
-
-def boot_trouble(world: World, spec: VirtualMachineSpec) -> str:
-    """What the firmware said when it found nothing to boot; empty while the guest lives or nothing was said."""
-    if world.guest is not None:
-        return ""
-    said = world.firmware_said
-    if not said:
-        return ""
-    if "Access Denied" in said or "Security Violation" in said:
-        return (
-            f"the firmware ({spec.bootloader}) refused the boot loader because it is not signed by a key that "
-            f"it trusts; "
-            "use a signed guest, or bootloader EFI"
-        )
-    first = spec.block_device_refs[0]
-    return (
-        f"the firmware ({spec.bootloader}) found no bootable device; the first of blockDeviceRefs is "
-        f"{first.kind} {first.name}: "
-        "check that it holds an installed system for this bootloader"
-    )
-
-
-def _not_applied(world: World, count: int, needs: Dependencies, no_room: str) -> str:
-    if not count:
-        return ""
-    lacks = "" if needs.ready else "not everything it depends on is ready"
-    why = lacks or no_room or (world.failure.sentence if world.failure is not None else "")
-    caution = f"; {machine_status.STAYS_OFF}, because {why}" if why else ""
-    return f"{count} change{'s wait' if count > 1 else ' waits'} for a restart{caution}"
