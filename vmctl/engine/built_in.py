@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from vmctl import __version__
+from vmctl.planning.storage_classes import BUILT_IN
 from vmctl.resources import registry
 from vmctl.resources.annotations import DEFAULT_STORAGE_CLASS
 from vmctl.resources.keys import Key
@@ -19,6 +20,22 @@ if TYPE_CHECKING:
     from vmctl.state.store import Store
 
 PROVISIONER = "vmctl.dev/directory"
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("StorageClass", BUILT_IN): {
+        "provisioner": PROVISIONER,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "Immediate",
+        "allowVolumeExpansion": True,
+    },
+    ("VolumeSnapshotClass", "layers"): {"driver": PROVISIONER, "deletionPolicy": "Delete"},
+    ("VirtualMachineClass", "host"): {"spec": {"cpu": {"type": "Host"}}},
+    ("VirtualMachineClass", "generic"): {"spec": {"cpu": {"type": "Model", "model": "Nehalem"}}},
+}  # by kind and name; the node, which has the host's name, comes beside them
+
+
+def always_there(key: Key) -> bool:
+    """Whether an object exists without being declared."""
+    return key.kind == "Node" or (key.kind, key.name) in BODIES
 
 
 def ensure(store: Store, host: Host, state_dir: str) -> None:
@@ -41,21 +58,12 @@ def documents(host: Host, state_dir: str) -> Iterator[tuple[Key, dict[str, Any]]
         {},
         labels={"kubernetes.io/hostname": host.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"},
     )
-    yield _object(
-        "StorageClass",
-        "local",
-        {
-            "provisioner": PROVISIONER,
-            "parameters": {"path": f"{state_dir}/storage/local"},
-            "reclaimPolicy": "Delete",
-            "volumeBindingMode": "Immediate",
-            "allowVolumeExpansion": True,
-        },
-        annotations={DEFAULT_STORAGE_CLASS: "true"},
-    )
-    yield _object("VolumeSnapshotClass", "layers", {"driver": PROVISIONER, "deletionPolicy": "Delete"})
-    yield _object("VirtualMachineClass", "host", {"spec": {"cpu": {"type": "Host"}}})
-    yield _object("VirtualMachineClass", "generic", {"spec": {"cpu": {"type": "Model", "model": "Nehalem"}}})
+    for (kind, name), body in BODIES.items():
+        if kind == "StorageClass":
+            path = {"parameters": {"path": f"{state_dir}/storage/{name}"}}
+            yield _object(kind, name, {**body, **path}, annotations={DEFAULT_STORAGE_CLASS: "true"})
+        else:
+            yield _object(kind, name, body)
 
 
 def _object(kind: str, name: str, body: dict[str, Any], **metadata: dict[str, str]) -> tuple[Key, dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from vmctl.engine.built_in import always_there
 from vmctl.errors import ChangeRefused
 from vmctl.planning import storage_classes
 from vmctl.planning.steps import layer_path
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
     from vmctl.resources.keys import Key
     from vmctl.state.store import Store
 
-BUILT_IN = {
-    ("VirtualMachineClass", "host"),
-    ("VirtualMachineClass", "generic"),
-    ("StorageClass", "local"),
-    ("VolumeSnapshotClass", "layers"),
-}
 KEPT_DATA = "the data is kept until it is deleted by name"
 
 
@@ -99,11 +94,6 @@ def _kept(store: Store, ledger: Ledger, item: Object) -> tuple[str, ...]:
     kept = [row for row in rows if storage_classes.keeps_data(objects, row.storage_class)]
     directories = storage_classes.directories(objects)
     return tuple(layer_path(directories[row.storage_class], row.id) for row in kept)
-
-
-def always_there(key: Key) -> bool:
-    """Whether an object exists without being declared."""
-    return key.kind == "Node" or (key.kind, key.name) in BUILT_IN
 
 
 def retains(item: Object) -> bool:

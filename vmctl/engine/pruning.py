@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vmctl.engine import deleting, once
+from vmctl.engine.built_in import always_there
 from vmctl.errors import ChangeRefused
 from vmctl.planning.graph import references
 from vmctl.planning.plain import holders
@@ -99,7 +100,7 @@ def leaving(store: Store, objects: Objects, look: Scan) -> Leaving:
 
 def _kept(gone: Sequence[Object], objects: Objects) -> dict[Key, str]:
     """What stays of that which has left its source, and why: data, and what others that stay would miss."""
-    kept = {item.key: "it is always there" for item in gone if deleting.always_there(item.key)}
+    kept = {item.key: "it is always there" for item in gone if always_there(item.key)}
     kept |= {item.key: deleting.KEPT_DATA for item in gone if deleting.retains(item)}
     going = {item.key for item in gone} - kept.keys()
     for item in gone:
