@@ -8,6 +8,7 @@ import pytest
 
 from tests.engine import manifests as texts
 from tests.memory_driver import MemoryDriver
+from vmctl.engine import applying
 from vmctl.errors import ChangeRefused, HypervisorError, Rejected
 from vmctl.planning import conditions
 from vmctl.planning.observed import Guest
@@ -397,3 +398,14 @@ def test_a_finalizer_holds_data_until_it_is_taken_away(lab: Lab) -> None:
     lab.apply(WEB)
     assert (lab.phase("VirtualMachine", "web"), lab.phase("VirtualDisk", "root")) == ("gone", "gone")
     assert files(lab) == []
+
+
+def test_a_wait_ends_when_what_it_waits_for_has_failed_for_good(lab: Lab) -> None:
+    lab.apply(texts.blank("root") + texts.machine("web", "root", extra="runPolicy: Manual"))
+    lab.world.machines[lab.uid("web")].refuses_start = Rejected("QEMU refuses it")
+    key = Key("VirtualMachine", "default", "web")
+    manifests = lab.load(texts.blank("root") + texts.machine("web", "root", extra="runPolicy: AlwaysOn"))
+    with lab.session() as session:
+        applying.store_all(session.store, session.ledger, manifests)
+        result = session.converge([key], goal=[key], timeout_s=600.0)
+    assert (key in result.failed, result.timed_out) == (True, False)

@@ -247,3 +247,15 @@ def test_what_a_guest_refused_before_it_was_up_is_tried_again_when_it_is(lab: La
     lab.world.boot_finished(found.uid, AGENT)
     lab.resume()
     assert waiting(lab) == []
+
+
+def test_a_shutdown_gives_the_guest_the_time_it_was_started_with(lab: Lab) -> None:
+    """A shorter grace period waits for the next start, as diff says; until then it cuts nobody's power earlier."""
+    found = running(lab, web(extra="terminationGracePeriodSeconds: 120"))
+    found.hears_shutdown = False
+    lab.apply(web(extra="terminationGracePeriodSeconds: 1"))
+    assert [entry["path"] for entry in waiting(lab)] == ["terminationGracePeriodSeconds"]
+    before = lab.clock.passed
+    lab.apply(web(extra="terminationGracePeriodSeconds: 1\n  runPolicy: AlwaysOff"))
+    assert found.running is None
+    assert lab.clock.passed - before >= 120

@@ -192,7 +192,7 @@ class Session:
         while waits_for:
             one = waits_for.pop()
             item, outcome = self.ledger.get(one), outcomes.get(one)
-            if item is not None and goals.failed(item):
+            if item is not None and (goals.failed(item) or _failed_for_good(outcome)):
                 return True
             if outcome is not None and one not in looked_at:
                 waits_for += outcome.waits_for
@@ -270,6 +270,11 @@ class _End:
         """Whether the end has come, and whose fault it is."""
         self.late = self.deadline is not None and self.clock.elapsed() >= self.deadline
         return self.late or self.cancelled()
+
+
+def _failed_for_good(outcome: Outcome | None) -> bool:
+    """Whether a pass ended with what is not tried again while the manifest is as it is."""
+    return outcome is not None and outcome.failure is not None and outcome.failure.retry_at is None
 
 
 @contextmanager

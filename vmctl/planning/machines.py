@@ -23,7 +23,7 @@ from vmctl.planning import (
 from vmctl.planning.conditions import Condition, timestamp
 from vmctl.planning.dependencies import Dependencies, gather
 from vmctl.planning.machine_changes import Difference, compare, live_steps
-from vmctl.planning.machine_hardware import Parts, domain_name, hardware
+from vmctl.planning.machine_hardware import Parts, domain_name, hardware, projected
 from vmctl.planning.machine_status import Picture
 from vmctl.planning.module_settings import feature_gates
 from vmctl.planning.networks import network_of
@@ -187,7 +187,13 @@ def _work(
 def _switch_off(world: World, spec: VirtualMachineSpec, asked: Wish) -> Step:
     if asked.cut:
         return CutPower(world.object.uid, asked.why)
-    return ShutDown(world.object.uid, spec.termination_grace_period_seconds, asked.why)
+    return ShutDown(world.object.uid, _grace_s(world, spec), asked.why)
+
+
+def _grace_s(world: World, spec: VirtualMachineSpec) -> int:
+    """How long the guest may take: what it was started with, because a change of it waits for the next start."""
+    running = world.domain.running if world.domain is not None else None
+    return (projected(running, spec) if running is not None else spec).termination_grace_period_seconds
 
 
 def _may_define(world: World, difference: Difference) -> bool:
@@ -373,7 +379,7 @@ def _leave(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: str
         step: Step = (
             CutPower(item.uid, "it is deleted by force")
             if forced
-            else ShutDown(item.uid, spec.termination_grace_period_seconds, "it is deleted")
+            else ShutDown(item.uid, _grace_s(world, spec), "it is deleted")
         )
         return Plan(status, (step,), settled=False)
     steps: list[Step] = [Undefine(item.uid)] if domain is not None else []
