@@ -14,13 +14,14 @@ from vmctl.cli.ages import age, duration, epoch
 from vmctl.cli.asking import Document, metadata_of
 from vmctl.cli.output import printable
 from vmctl.cli.tables import GAP
+from vmctl.resources.secrecy import SECRET_DATA, USER_DATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _INDENT = "  "
 _NONE = "<none>"
-_SECRET_FIELDS = frozenset({"userData"})
+_SECRET_FIELDS = frozenset(USER_DATA[-1:])
 _HEAD_KEYS = ("apiVersion", "kind", "metadata", "status")
 _ACRONYMS = re.compile(r"\b(Api|Url|Uid|Guid|Ip|Vm|Os|Uri|Cpu|Id|Ca)\b")
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z]+")
@@ -67,7 +68,7 @@ def _body(document: Document) -> Iterator[str]:
 
 def _masked(key: str, value: object) -> object:
     """A Secret's texts by their length."""
-    if key not in ("data", "stringData") or not isinstance(value, dict):
+    if key not in SECRET_DATA or not isinstance(value, dict):
         return value
     return {name: _size(text, encoded=key == "data") for name, text in value.items()}
 

@@ -13,7 +13,7 @@ from vmctl.errors import ChangeRefused
 from vmctl.manifests import writing
 from vmctl.manifests.carrying import carried
 from vmctl.manifests.spans import Lines
-from vmctl.resources.secrecy import HIDDEN
+from vmctl.resources.secrecy import HIDDEN, SECRET_DATA, USER_DATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vmctl.manifests.spans import Span
     from vmctl.state.stored import Document
 
-WAYS = (("data",), ("stringData",), ("spec", "provisioning", "userData"))  # to what is secret, in whatever kind
+WAYS = (*((name,) for name in SECRET_DATA), USER_DATA)  # to what is secret, in whatever kind
 SECRETS = tuple(f"/{'/'.join(way)}/" for way in WAYS)
 CONTEXT = 3  # lines that a diff shows around a change
 NO_NEWLINE = "\n\\ No newline at end of file\n"

@@ -29,6 +29,7 @@ from vmctl.resources import registry
 from vmctl.resources.annotations import PAUSED
 from vmctl.resources.declaring import Spec
 from vmctl.resources.policies import Effect, Facts, dotted
+from vmctl.resources.secrecy import SECRET_DATA
 from vmctl.resources.virtualmachine import VirtualMachine
 from vmctl.state.merging import same_intent
 from vmctl.state.store import Store
@@ -281,7 +282,7 @@ def _contents(old: Object, new: Object) -> Iterator[Waiting]:
     for name in sorted({*old.document, *new.document} - {"metadata", "apiVersion", "kind"}):
         was, now = old.document.get(name), new.document.get(name)
         if was != now:
-            secret = new.key.kind == "Secret" and name in ("data", "stringData")
+            secret = new.key.kind == "Secret" and name in SECRET_DATA
             shown = ["(hidden)" if secret and side is not None else side for side in (was, now)]
             yield Waiting(name, shown[0], shown[1], "at once")
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
+from vmctl.resources.secrecy import SECRET_DATA
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECRET_MAPS = frozenset({("Secret", "data"), ("Secret", "stringData")})
+SECRET_MAPS = frozenset(("Secret", name) for name in SECRET_DATA)
 
 
 @dataclass(frozen=True)

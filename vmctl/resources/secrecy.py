@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HIDDEN = "<hidden>"
+SECRET_DATA = ("data", "stringData")  # of kind Secret
+USER_DATA = ("spec", "provisioning", "userData")
 
 
 def masked(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document without what is secret."""
     shown: dict[str, Any] = json.loads(json.dumps(document))
-    for name in ("data", "stringData"):
+    for name in SECRET_DATA:
         if document.get("kind") == "Secret" and isinstance(shown.get(name), dict):
             shown[name] = dict.fromkeys(shown[name], HIDDEN)
     spec = shown.get("spec")
