@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vmctl.cli.attaching import Options, Sort, attach
 from vmctl.cli.completing import kinds_and_names
 from vmctl.cli.label import LABELS
+from vmctl.cli.labelling import Options, Sort, assign
 from vmctl.cli.options import namespace_option, pass_session, selector_option, verb
 
 if TYPE_CHECKING:
@@ -49,4 +49,4 @@ def command(
 
     Annotations of an object that a file declares are written into the file.
     """
-    attach(session, ANNOTATIONS, what, Options(selector, everything, overwrite, dry_run))
+    assign(session, ANNOTATIONS, what, Options(selector, everything, overwrite, dry_run))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vmctl.cli.attaching import Options, Sort, attach
 from vmctl.cli.completing import kinds_and_names
+from vmctl.cli.labelling import Options, Sort, assign
 from vmctl.cli.options import namespace_option, pass_session, selector_option, verb
 
 if TYPE_CHECKING:
@@ -48,4 +48,4 @@ def command(
 
     Labels of an object that a file declares are written into the file.
     """
-    attach(session, LABELS, what, Options(selector, everything, overwrite, dry_run))
+    assign(session, LABELS, what, Options(selector, everything, overwrite, dry_run))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """What is attached: `part` of metadata, what one is called, how keys and values look (`rule` in words), and the
+    """What is assigned: `part` of metadata, what one is called, how keys and values look (`rule` in words), and the
     words for an object where something was set, where all was removed, and where nothing changed.
     """
 
@@ -41,7 +41,7 @@ class Options:
     dry_run: bool = False
 
 
-def attach(session: Session, sort: Sort, words: Sequence[str], options: Options) -> None:
+def assign(session: Session, sort: Sort, words: Sequence[str], options: Options) -> None:
     """Set and remove what the words say, tell of each object what became of it, and carry out what follows."""
     objects = [word for word in words if "=" not in word and not word.endswith("-")]
     wanted = _wanted(sort, [word for word in words if word not in objects])
