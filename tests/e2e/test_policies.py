@@ -215,6 +215,7 @@ def test_a_host_that_was_restarted(
         for guest in guests.values():
             guest.live.shutdown()
         eventually(lambda: all(off(product, name) for name in guests), "the end of all guests")
+    product.close()
     libvirt_host.kill()
     libvirt_host.up()
     product.see_new_boot()

@@ -91,6 +91,21 @@ def test_a_reboot_never_leaves_a_machine_off_for_want_of_room(lab: Lab) -> None:
     assert found.running is before
 
 
+def test_a_guest_that_was_reset_closes_its_channel_a_moment_later(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = running(lab, web())
+    lab.apply(web(cores=2))
+    sleep = lab.clock.sleep
+
+    def until_closed(seconds: float) -> None:
+        sleep(seconds)
+        found.guest = None
+
+    monkeypatch.setattr(lab.clock, "sleep", until_closed)
+    with listening(lab) as reboots:
+        assert reboots.answer(found.uid, lab.clock.elapsed())
+    assert found.running is None
+
+
 def test_a_reboot_never_leaves_a_machine_off_whose_definition_is_refused(lab: Lab) -> None:
     lab.world.host = replace(lab.world.host, efi=False)
     found = running(lab, web())

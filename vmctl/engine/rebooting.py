@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from vmctl.engine.ledger import Ledger
     from vmctl.hypervisor.driver import Driver
     from vmctl.planning.objects import Object
+    from vmctl.planning.observed import Domain
     from vmctl.state.store import Store
 
 log = logging.getLogger(__name__)
 IN_FIRMWARE_S = 1.0  # no firmware has loaded a guest's system by then, and nothing of it is in the guest's hands
+CLOSES_WITHIN_S, LOOK_AGAIN_S = 0.5, 0.02
 WHY = "its guest rebooted, and changes waited for that"
 ENDED = ""  # instead of a uid: nothing more comes
 
@@ -64,10 +66,8 @@ class Reboots:
         machine, notes = self._machine(uid), self.store.notes(uid)
         if machine is None or not _wants_restart(machine) or requests.active(notes) is not None:
             return False
-        domain = self.driver.observe(uid)
-        if domain is None or domain.running is None or domain.agent_connected:
-            return False
-        if self._is_late(machine, heard_at):
+        domain = self._in_firmware(uid, heard_at)
+        if domain is None or domain.running is None or self._is_late(machine, heard_at):
             return False
         # not forced: should we die before the next line, a later pass must ask a guest that has come up by then
         request = Request("Restart", WHY, nonce=domain.running.nonce)
@@ -81,6 +81,17 @@ class Reboots:
         self.store.finish(entry)
         self.ledger.changed(machine.key, ())
         return in_time
+
+    def _in_firmware(self, uid: str, heard_at: float) -> Domain | None:
+        """A guest whose agent's channel is closed; None for one that keeps it open, and is in its system.
+
+        What resets a guest without its doing (`virsh reset`, a watchdog) closes the channel a moment after the event.
+        """
+        while (domain := self.driver.observe(uid)) is not None and domain.agent_connected:
+            if self.clock.elapsed() - heard_at >= CLOSES_WITHIN_S:
+                return None
+            self.clock.sleep(LOOK_AGAIN_S)
+        return domain
 
     def _is_late(self, machine: Object, heard_at: float) -> bool:
         """Whether the guest may be out of its firmware by now."""
