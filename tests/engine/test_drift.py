@@ -13,6 +13,7 @@ from tests.engine.test_live_changes import AGENT, GATES, said, waiting
 from tests.memory_driver import MemoryDriver
 from vmctl.engine import applying
 from vmctl.engine.convergence import Convergence
+from vmctl.engine.previewing import Look
 from vmctl.engine.session import nothing_seen
 from vmctl.planning.conditions import find
 
@@ -233,3 +234,20 @@ def test_drift_that_is_only_reported_approves_no_restart(lab: Lab) -> None:
     assert [entry["path"] for entry in waiting(lab)] == ["cpu.cores"]
     lab.apply(web(mode="DetectOnly", extra=f"{approved}\n  osType: Windows"))
     assert found.running.nonce != before, "an edit is what was approved"
+
+
+def test_a_change_of_a_paused_machine_waits_and_is_told_so(lab: Lab) -> None:
+    found = up(lab, GATES + web())
+    lab.apply(GATES + web(mode="Paused", cores=2))
+    assert [entry["path"] for entry in waiting(lab)] == ["cpu.cores"]
+    manifests = lab.load(GATES + web(mode="Paused", cores=2))
+    with lab.session() as session:
+        look = Look.over(session.store, session.driver, session.ledger, session.place, session.clock)
+        (machine,) = [each for each in look.previews(manifests) if each.key.name == "web"]
+    (change,) = machine.changes
+    assert (change.effect, change.reason, machine.steps) == ("at next restart", "vmctl.dev/reconcile is Paused", ())
+    lab.apply(GATES + web(mode="Paused", cores=2, extra="runPolicy: AlwaysOff"))
+    assert (found.power, lab.phase("VirtualMachine", "web")) == ("running", "Running")
+    lab.apply(GATES + web(cores=2))
+    assert found.running is not None
+    assert (found.running.cpu.cores, waiting(lab)) == (2, [])

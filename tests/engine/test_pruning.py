@@ -255,6 +255,15 @@ def test_what_lies_behind_a_link_that_leads_nowhere_now_is_not_gone(lab: Lab) ->
     assert (space("west"), "pruned") in home.apply(below=True)
 
 
+def test_what_a_file_declared_that_is_empty_now_is_not_gone(lab: Lab) -> None:
+    home = Directory(lab, "home", web=namespace("east"), north=namespace("north"))
+    home.apply()
+    home.write(north="")
+    assert (space("north"), "pruned") not in home.apply()
+    home.remove("north")
+    assert (space("north"), "pruned") in home.apply()
+
+
 def test_what_a_look_without_directories_below_passed_over_is_not_gone(lab: Lab) -> None:
     home = Directory(lab, "home", east=namespace("east"))
     below = home.path / "below"

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 
 from vmctl.errors import Bug, VmctlError
 from vmctl.planning import addresses, attachments, classes, disks, images, machines, operations
-from vmctl.planning.drift import mode
+from vmctl.planning.drift import is_held
 from vmctl.planning.plans import Failure, Plan, Progress, World
 from vmctl.planning.power import NOTE, PowerNote, noted, unnoticed
-from vmctl.planning.requests import active
 from vmctl.planning.steps import CutPower, ShutDown, Start, Undefine
-from vmctl.resources.annotations import PAUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +97,7 @@ class Passes:
         Who has put a finalizer on it is waited for before anything of it goes.
         """
         plan = self._rules(world)
-        if not world.object.terminating and mode(world.object) == PAUSED and active(world.notes) is None:
+        if is_held(world):
             return replace(plan, steps=(), settled=True)
         if not (world.object.terminating and world.object.finalizers):
             return plan

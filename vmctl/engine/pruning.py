@@ -125,10 +125,12 @@ def _names(user: Object | None, key: Key) -> bool:
 
 
 def _unread(look: Scan, file: str) -> bool:
-    """Whether a file may be there that the look passed over: one below, where only the directory itself was read, and
-    one behind a link that leads nowhere now.
+    """Whether a file may declare what the look did not find: one below, where only the directory itself was read, one
+    behind a link that leads nowhere now, and one that is empty, as an interrupted writer leaves it.
     """
     path = Path(file)
+    if path.is_file() and not path.stat().st_size:
+        return True
     if any(above.is_symlink() and not above.exists() for above in path.parents):
         return True  # what it leads to is not mounted, most likely
     return not look.below and str(path.parent) != look.source.directory and path.exists()

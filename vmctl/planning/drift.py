@@ -14,7 +14,8 @@ from vmctl.planning import refusals
 from vmctl.planning.changes import as_yaml
 from vmctl.planning.diff import diff
 from vmctl.planning.machine_hardware import kept, plugged_name, projected, rebuilt
-from vmctl.resources.annotations import ENFORCE, RECONCILE
+from vmctl.planning.requests import active
+from vmctl.resources.annotations import ENFORCE, PAUSED, RECONCILE
 from vmctl.resources.policies import dotted
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ NOTE = "seen"
 def mode(item: Object) -> str:
     """Enforce, DetectOnly or Paused."""
     return str(item.annotations.get(RECONCILE) or ENFORCE)
+
+
+def is_held(world: World) -> bool:
+    """Whether nothing is done to a machine: its annotation pauses it, and nobody asks for anything by name."""
+    return not world.object.terminating and mode(world.object) == PAUSED and active(world.notes) is None
 
 
 def place(change: Change) -> str:

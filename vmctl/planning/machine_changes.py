@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from vmctl.planning import attachments, refusals
 from vmctl.planning.changes import Judged, entries, judge, sealed
 from vmctl.planning.diff import diff
-from vmctl.planning.drift import Drift, mode, place
+from vmctl.planning.drift import Drift, is_held, mode, place
 from vmctl.planning.machine_hardware import SEED, alias, projected
 from vmctl.planning.module_settings import feature_gates
 from vmctl.planning.plans import Waiting
 from vmctl.planning.steps import Live, PlugDisk, SetCoreFraction, SetCores, SetMemory, UnplugDisk
-from vmctl.resources.annotations import DETECT_ONLY, RECONCILE
+from vmctl.resources.annotations import DETECT_ONLY, PAUSED, RECONCILE
 from vmctl.resources.keys import Key
 from vmctl.resources.policies import FEATURE_GATES, Effect, Facts, Verdict, dotted
 
@@ -138,7 +138,8 @@ def _judged(
     world: World, spec: VirtualMachineSpec, shown: Hardware, desired: VirtualMachineSpec, drift: Drift
 ) -> Iterator[Judged]:
     """Every change with its verdict. What somebody else changed is put back live whatever the feature gates say, which
-    are about edits; or it stays for the next start where it is only to be reported.
+    are about edits; or it stays for the next start where it is only to be reported. So does every change where nothing
+    is done that is not asked for by name.
     """
     runs = projected(shown, desired)
     found = list(diff(runs, desired))
@@ -154,13 +155,15 @@ def _judged(
         most_memory_bytes=max(shown.most_memory_kib, shown.memory_kib) * 1024,
     )
     opened = replace(facts, gates=frozenset(FEATURE_GATES))
-    reported = mode(world.object) == DETECT_ONLY
+    reported, held = mode(world.object) == DETECT_ONLY, is_held(world)
     for change in found:
         drifted = place(change) in drift.running
         if drifted and reported:
             yield Judged(change, Verdict(Effect.RESTART, f"somebody else changed it; {RECONCILE} is {DETECT_ONLY}"))
-        else:
-            yield judge(change, opened if drifted else facts)
+            continue
+        judged = judge(change, opened if drifted else facts)
+        waits = held and judged.verdict.effect is Effect.LIVE
+        yield replace(judged, verdict=Verdict(Effect.RESTART, f"{RECONCILE} is {PAUSED}")) if waits else judged
 
 
 def _grows(item: Judged) -> bool:

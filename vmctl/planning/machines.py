@@ -143,7 +143,7 @@ def _on(
     no_room = "; ".join(_objections(world, needs, wanted)) if difference.judged else ""
     if no_room:
         difference = difference.held_back(no_room)
-    picture = _picture(world, spec, needs, difference, phase=_phase(domain, asked), no_room=no_room)
+    picture = _picture(world, spec, needs, difference, phase=_phase(world, domain, asked), no_room=no_room)
     status = machine_status.status(world, spec, needs, picture)
     steps = _work(world, spec, needs, wanted, difference, asked)
     notes = _told(world, picture)
@@ -229,8 +229,9 @@ def _automatic(world: World, spec: VirtualMachineSpec, needs: Dependencies, diff
     return (Request("Restart", "restartApprovalMode Automatic", nonce=nonce, changes=changes).asked_of(world.object),)
 
 
-def _phase(domain: Domain, asked: Wish) -> str:
-    if not asked.on or domain.power in ("stopping", "crashed"):
+def _phase(world: World, domain: Domain, asked: Wish) -> str:
+    goes_off = not asked.on and not drift.is_held(world)
+    if goes_off or domain.power in ("stopping", "crashed"):
         return "Stopping"
     return "Pause" if domain.power == "paused" else "Running"
 
