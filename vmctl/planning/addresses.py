@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vmctl.planning.conditions import Condition, seconds, timestamp, written
+from vmctl.planning.conditions import Condition, seconds, timestamp
 from vmctl.planning.plans import Plan, World
 from vmctl.planning.steps import CreateObject, ForgetObject
 from vmctl.resources import registry
@@ -71,15 +71,13 @@ def plan(world: World, candidate: str) -> Plan:
         return Plan({**item.status}, (ForgetObject(item.key, item.uid),), settled=False)
     lease = lease_of(item, world)
     if lease is None:
-        status = _status(
-            world,
+        status = world.status(
             "Pending",
             [Condition("Bound", "False", "VirtualMachineIPAddressLeaseNotReady", "the lease is being made")],
             {},
         )
         if not candidate:
-            status = _status(
-                world,
+            status = world.status(
                 "Pending",
                 [
                     Condition(
@@ -98,16 +96,14 @@ def plan(world: World, candidate: str) -> Plan:
     extra: dict[str, Any] = {"address": address(lease)}
     if machine is None:
         return Plan(
-            _status(
-                world,
+            world.status(
                 "Bound",
                 [bound, Condition("Attached", "False", "VirtualMachineNotFound", "no machine has this address")],
                 extra,
             )
         )
     return Plan(
-        _status(
-            world,
+        world.status(
             "Attached",
             [bound, Condition("Attached", "True", "Attached")],
             {**extra, "virtualMachineName": machine.key.name},
@@ -121,12 +117,11 @@ def plan_lease(world: World) -> Plan:
     ref = (item.document.get("spec") or {}).get("virtualMachineIPAddressRef") or {}
     holder = world.objects.get(Key("VirtualMachineIPAddress", ref.get("namespace", ""), ref.get("name", "")))
     if holder is not None and not item.terminating:
-        return Plan(_status(world, "Bound", [Condition("Bound", "True", "Bound")], {}))
+        return Plan(world.status("Bound", [Condition("Bound", "True", "Bound")], {}))
     since = seconds(str(item.status["releasedAt"])) if "releasedAt" in item.status else world.now
     if item.terminating or world.now >= since + KEPT_S:
         return Plan({**item.status}, (ForgetObject(item.key, item.uid),), settled=False)
-    status = _status(
-        world,
+    status = world.status(
         "Released",
         [Condition("Bound", "False", "Released", "the address object is gone")],
         {"releasedAt": timestamp(since)},
@@ -158,13 +153,3 @@ def _owner(item: Object, world: World) -> Object | None:
         ),
         None,
     )
-
-
-def _status(world: World, phase: str, conditions: list[Condition], extra: dict[str, Any]) -> dict[str, Any]:
-    item = world.object
-    return {
-        "phase": phase,
-        **extra,
-        "observedGeneration": item.generation,
-        "conditions": written(conditions, item.status, item.generation, world.now),
-    }

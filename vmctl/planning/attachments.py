@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vmctl.planning import devices, drift, refusals, usage
-from vmctl.planning.conditions import Condition, written
+from vmctl.planning.conditions import Condition
 from vmctl.planning.images import finished
 from vmctl.planning.machine_hardware import alias as alias_of
 from vmctl.planning.machine_hardware import plugged_alias, plugged_name
@@ -300,10 +300,4 @@ def _is_attached(attachment: Object, machine: Object | None) -> bool:
 
 
 def _status(world: World, phase: str, conditions: list[Condition]) -> dict[str, Any]:
-    item = world.object
-    return {
-        "phase": phase,
-        "virtualMachineName": usage.machine_of(item).name,
-        "observedGeneration": item.generation,
-        "conditions": written(conditions, item.status, item.generation, world.now),
-    }
+    return world.status(phase, conditions, {"virtualMachineName": usage.machine_of(world.object).name})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vmctl.planning import placement
-from vmctl.planning.conditions import Condition, written
+from vmctl.planning.conditions import Condition
 from vmctl.planning.plans import Plan, World
 from vmctl.planning.steps import ForgetObject
 from vmctl.resources.annotations import DEFAULT_MACHINE_CLASS
@@ -61,10 +61,10 @@ def plan(world: World) -> Plan:
         nothing = cpu["type"] == "Discovery" and not extra["cpuFeatures"]["enabled"]
         reason = "NoCpuFeaturesEnabled" if nothing else "NoSuitableNodesFound"
         conditions.insert(0, Condition("Ready", "False", reason, trouble))
-        return Plan(_status(world, "Pending", conditions, extra))
+        return Plan(world.status("Pending", conditions, extra))
     conditions.insert(0, Condition("Ready", "True", "SuitableNodesFound"))
     extra["availableNodes"] = [node.key.name if node else host.name]
-    return Plan(_status(world, "Ready", conditions, extra))
+    return Plan(world.status("Ready", conditions, extra))
 
 
 def _unsuitable(item: Object, node: Object | None, host: Host) -> str:
@@ -96,8 +96,7 @@ def _leave(world: World, users: list[Object]) -> Plan:
     if users:
         names = ", ".join(user.key.name for user in users)
         return Plan(
-            _status(
-                world,
+            world.status(
                 "Terminating",
                 [
                     Condition("Ready", "False", "Terminating", "the class is being deleted"),
@@ -107,14 +106,4 @@ def _leave(world: World, users: list[Object]) -> Plan:
             ),
             waits_for=tuple(user.key for user in users),
         )
-    return Plan(_status(world, "Terminating", [], {}), (ForgetObject(item.key, item.uid),), settled=False)
-
-
-def _status(world: World, phase: str, conditions: list[Condition], extra: dict[str, Any]) -> dict[str, Any]:
-    item = world.object
-    return {
-        "phase": phase,
-        **extra,
-        "observedGeneration": item.generation,
-        "conditions": written(conditions, item.status, item.generation, world.now),
-    }
+    return Plan(world.status("Terminating", [], {}), (ForgetObject(item.key, item.uid),), settled=False)

@@ -4,10 +4,11 @@ time.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vmctl.planning import images, module_settings, storage_classes
-from vmctl.planning.conditions import Condition, find, written
+from vmctl.planning.conditions import Condition, find
 from vmctl.planning.images import finished, layer_id, layers_of, source_ready, world_progress
 from vmctl.planning.plans import LayerSeen, Note, Plan, World
 from vmctl.planning.steps import (
@@ -72,17 +73,8 @@ def plan(world: World) -> Plan:
         return _kept(world, seen)
     home = home_of(item, world.objects)
     if isinstance(home, Missing):
-        return Plan(
-            _status(
-                world,
-                "Pending",
-                [
-                    Condition("StorageClassReady", "False", "StorageClassNotReady", home.message),
-                    Condition("Ready", "False", "StorageClassIsNotReady", home.message),
-                ],
-                {},
-            )
-        )
+        classed = Condition("StorageClassReady", "False", "StorageClassNotReady", home.message)
+        return _not_ready(world, "Pending", [classed], "StorageClassIsNotReady", home.message, {})
     return _make(world, home)
 
 
@@ -95,15 +87,8 @@ def _make(world: World, home: Home) -> Plan:
     if parent_key is not None:
         source = source_ready(parent_key, world.objects.get(parent_key), world.objects)
         if source.status != "True":
-            return Plan(
-                _status(
-                    world,
-                    "Pending",
-                    [source, classed, Condition("Ready", "False", "DatasourceIsNotReady", source.message)],
-                    extra,
-                ),
-                waits_for=(parent_key,),
-            )
+            waiting = _not_ready(world, "Pending", [source, classed], "DatasourceIsNotReady", source.message, extra)
+            return replace(waiting, waits_for=(parent_key,))
     failure = world.failure
     if world.final_failure is not None:
         return _failed(world, [source, classed], world.final_failure.sentence, extra)
@@ -112,14 +97,7 @@ def _make(world: World, home: Home) -> Plan:
             f"storage class {home.name} makes disks when the first machine wants them; "
             f"no machine refers to {item.key.name} yet"
         )
-        return Plan(
-            _status(
-                world,
-                "WaitForFirstConsumer",
-                [source, classed, Condition("Ready", "False", "WaitingForFirstConsumer", message)],
-                extra,
-            )
-        )
+        return _not_ready(world, "WaitForFirstConsumer", [source, classed], "WaitingForFirstConsumer", message, extra)
     steps = _creation(world, home)
     if isinstance(steps, str):
         return _failed(world, [source, classed], steps, extra)
@@ -185,23 +163,8 @@ def _kept(world: World, seen: LayerSeen) -> Plan:
     }
     classed = Condition("StorageClassReady", "True", "StorageClassReady", f"storage class {seen.layer.storage_class}")
     if not seen.exists:
-        return Plan(
-            _status(
-                world,
-                "PVCLost",
-                [
-                    classed,
-                    Condition(
-                        "Ready",
-                        "False",
-                        "PVCLost",
-                        f"the file {seen.layer.path} is gone; nothing is made in its place: put it back, "
-                        "or delete the disk",
-                    ),
-                ],
-                extra,
-            )
-        )
+        lost = f"the file {seen.layer.path} is gone; nothing is made in its place: put it back, or delete the disk"
+        return _not_ready(world, "PVCLost", [classed], "PVCLost", lost, extra)
     size = wanted_bytes(item)
     if size is not None and size > seen.size_bytes:
         return _grow(world, seen, size, classed, extra)
@@ -293,9 +256,14 @@ def _leave(world: World) -> Plan:
 
 
 def _failed(world: World, conditions: list[Condition], message: str, extra: dict[str, Any]) -> Plan:
-    return Plan(
-        _status(world, "Failed", [*conditions, Condition("Ready", "False", "ProvisioningFailed", message)], extra)
-    )
+    return _not_ready(world, "Failed", conditions, "ProvisioningFailed", message, extra)
+
+
+def _not_ready(
+    world: World, phase: str, conditions: list[Condition], reason: str, message: str, extra: dict[str, Any]
+) -> Plan:
+    """A disk for which nothing can be done now, and why."""
+    return Plan(_status(world, phase, [*conditions, Condition("Ready", "False", reason, message)], extra))
 
 
 def _status(world: World, phase: str, conditions: list[Condition], extra: dict[str, Any]) -> dict[str, Any]:
@@ -314,10 +282,5 @@ def _status(world: World, phase: str, conditions: list[Condition], extra: dict[s
         if mounted and has is not None
         else Condition("InUse", "False", "NotInUse", "no machine has it attached")
     )
-    status = {
-        "phase": phase,
-        **extra,
-        "observedGeneration": item.generation,
-        "conditions": written([*conditions, in_use], item.status, item.generation, world.now),
-    }
-    return {**status, "attachedToVirtualMachines": attached} if attached else status
+    users_shown = {"attachedToVirtualMachines": attached} if attached else {}
+    return world.status(phase, [*conditions, in_use], {**extra, **users_shown})

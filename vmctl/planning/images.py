@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vmctl.planning import module_settings, storage_classes
-from vmctl.planning.conditions import Condition, written
+from vmctl.planning.conditions import Condition
 from vmctl.planning.plans import LayerSeen, Note, Plan, World
 from vmctl.planning.steps import CopyLayer, ForgetObject, ImportLayer, Layer, RemoveLayer, Step
 from vmctl.planning.storage_classes import Home, Missing
@@ -285,11 +285,4 @@ def _waiting(world: World, first: str, condition: Condition, keys: tuple[Key, ..
 
 
 def _status(world: World, phase: str, conditions: list[Condition], extra: dict[str, Any]) -> dict[str, Any]:
-    item = world.object
-    return {
-        "phase": phase,
-        "cdrom": False,
-        **extra,
-        "observedGeneration": item.generation,
-        "conditions": written(conditions, item.status, item.generation, world.now),
-    }
+    return world.status(phase, conditions, {"cdrom": False, **extra})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vmctl.planning import admission
-from vmctl.planning.conditions import Condition, find, seconds, timestamp, written
+from vmctl.planning.conditions import Condition, find, seconds, timestamp
 from vmctl.planning.machine_hardware import named, plugged_alias, plugged_name
 from vmctl.planning.usage import ATTACHED_BY, attachments_of, device_of
 from vmctl.resources.topology import sockets_for
@@ -55,9 +55,6 @@ def status(world: World, spec: VirtualMachineSpec, needs: Dependencies, picture:
         *_drift(picture),
     ]
     result: dict[str, Any] = {
-        "phase": picture.phase,
-        "observedGeneration": item.generation,
-        "conditions": written(conditions, item.status, item.generation, world.now),
         "resources": _resources(domain.running if domain is not None else None, spec, needs),
         "blockDeviceRefs": _devices(world, needs),
         "stats": _stats(item.status, transitions, picture.phase, world, runs=runs),
@@ -75,7 +72,7 @@ def status(world: World, spec: VirtualMachineSpec, needs: Dependencies, picture:
             result["guestOSInfo"] = dict(world.guest.os)
     if picture.waiting:
         result["restartAwaitingChanges"] = list(picture.waiting)
-    return result
+    return world.status(picture.phase, conditions, result)
 
 
 def _running(world: World, picture: Picture) -> list[Condition]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vmctl.planning import requests
 from vmctl.planning.applicability import Act, Objection, phase_objection, policy_objection, supersedes
-from vmctl.planning.conditions import Condition, find, holds, written
+from vmctl.planning.conditions import Condition, find, holds
 from vmctl.planning.graph import references
 from vmctl.planning.plans import Note, Plan
 from vmctl.planning.requests import KEPT_S, OVER, Request
@@ -225,15 +225,10 @@ def _told(world: World, phase: str, note: Note) -> tuple[Note, ...]:
 
 
 def _status(world: World, phase: str, completed: Condition, *, signalled: bool = False) -> Mapping[str, Any]:
-    item = world.object
     conditions = [completed]
-    if signalled or holds(item.status, "SignalSent"):
+    if signalled or holds(world.object.status, "SignalSent"):
         conditions.append(Condition("SignalSent", "True", "SignalSentSuccess", "the machine knows what is asked of it"))
-    return {
-        "phase": phase,
-        "observedGeneration": item.generation,
-        "conditions": written(conditions, item.status, item.generation, world.now),
-    }
+    return world.status(phase, conditions)
 
 
 def _kept(world: World) -> Plan:

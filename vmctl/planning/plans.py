@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from vmctl.planning.conditions import written
 from vmctl.planning.place import Place
 
 __all__ = ["Failure", "LayerSeen", "Note", "Place", "Plan", "Progress", "Waiting", "World"]
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from vmctl.planning.conditions import Condition
     from vmctl.planning.objects import Object, Objects
     from vmctl.planning.observed import Domain, Guest, Host, NatNetwork
     from vmctl.planning.steps import Layer, Step
@@ -90,6 +92,18 @@ class World:
         default_factory=dict[str, str]
     )  # and about the machine that an operation names
     machine_domain: Domain | None = None  # that machine in libvirt, while the operation is not over
+
+    def status(
+        self, phase: str, conditions: Iterable[Condition], extra: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The status of the object as of now: what every kind has, and what its own rules add."""
+        item = self.object
+        return {
+            "phase": phase,
+            **(extra or {}),
+            "observedGeneration": item.generation,
+            "conditions": written(conditions, item.status, item.generation, self.now),
+        }
 
     @property
     def final_failure(self) -> Failure | None:
