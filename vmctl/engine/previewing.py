@@ -16,6 +16,7 @@ from vmctl.engine.observing import Observer
 from vmctl.engine.passes import Passes
 from vmctl.engine.session import connect, nothing_seen, place_of
 from vmctl.planning import attachments, changes, goals
+from vmctl.planning.conditions import unmet
 from vmctl.planning.diff import diff
 from vmctl.planning.drift import mode
 from vmctl.planning.graph import order, references
@@ -153,7 +154,7 @@ class Look:
         now, later = _steps(world, plan.steps, waiting=bool(waits), new=verb == "create")
         if waits and not later and _rests(world) and (verb != "none" or _has_news(item, future)):
             later = tuple(_intentions(world))
-        lacks = _lacks(plan) if verb == "change" and not waits else ""
+        lacks = "; ".join(unmet(plan.status)) if verb == "change" and not waits else ""
         if verb == "create" and goals.failed(then := replace(item, status=plan.status)):
             return Preview(manifest.key, verb, before, dict(item.document), fails=goals.missing(then))
         return Preview(manifest.key, verb, before, dict(item.document), found, now, waits, later, lacks)
@@ -285,15 +286,6 @@ def _contents(old: Object, new: Object) -> Iterator[Waiting]:
             secret = new.key.kind == "Secret" and name in SECRET_DATA
             shown = ["(hidden)" if secret and side is not None else side for side in (was, now)]
             yield Waiting(name, shown[0], shown[1], "at once")
-
-
-def _lacks(plan: Plan) -> str:
-    """What the conditions say is not ready; the agent of a guest is no dependency."""
-    return "; ".join(
-        entry["message"]
-        for entry in plan.status.get("conditions") or ()
-        if entry["status"] == "False" and entry["type"].endswith("Ready") and entry["type"] != "AgentReady"
-    )
 
 
 def _waits(item: Object, future: Objects) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from vmctl.errors import VmctlError
 from vmctl.planning import drift, requests
+from vmctl.planning.conditions import unmet
 from vmctl.planning.machine_status import stays_off
 from vmctl.planning.requests import Request
 from vmctl.resources.annotations import PAUSED
@@ -116,11 +117,6 @@ class Reboots:
 
 def _wants_restart(machine: Object) -> bool:
     """Whether changes wait, and everything is there that its start needs: a reboot never leaves a machine off."""
-    lacks = any(
-        entry["status"] == "False" and (entry["type"].endswith("Ready") or entry["type"] == "SizingPolicyMatched")
-        for entry in machine.status.get("conditions") or ()
-        if entry["type"] != "AgentReady"
-    )
     waits = bool(machine.status.get("restartAwaitingChanges"))
-    lacks = lacks or stays_off(machine.status)
+    lacks = bool([*unmet(machine.status)]) or stays_off(machine.status)
     return waits and not lacks and not machine.terminating and drift.mode(machine) != PAUSED

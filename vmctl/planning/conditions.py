@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vmctl.planning.phases import OF_KIND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 Truth = Literal["True", "False", "Unknown"]
 REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
@@ -75,6 +75,18 @@ def holds(status: Mapping[str, Any], kind: str) -> bool:
     """Whether the condition is there and True."""
     item = find(status, kind)
     return item is not None and item.get("status") == "True"
+
+
+def unmet(status: Mapping[str, Any]) -> Iterator[str]:
+    """What an object depends on and lacks, each in words; the agent of a guest is no dependency."""
+    for item in status.get("conditions") or ():
+        kind = item["type"]
+        if (
+            item["status"] == "False"
+            and kind != "AgentReady"
+            and (kind.endswith("Ready") or kind == "SizingPolicyMatched")
+        ):
+            yield item["message"]
 
 
 def check(status: Mapping[str, Any], generation: int, kind: str = "") -> list[str]:
