@@ -79,6 +79,16 @@ def test_a_reboot_is_told_once_for_each_guest_and_time() -> None:
     assert len(calls) == 3 + 6
 
 
+def test_a_reboot_that_qemu_reported_long_ago_is_an_event_like_any_other() -> None:
+    calls = list[str]()
+    events = Events(lambda uid: calls.append(f"changed {uid}"), calls.append, now=lambda: 100.0)
+    for uid, seconds in (("a", 98), ("b", 99), ("a", 99)):
+        events.reset(None, Named(uid), "RESET", seconds, 600_000, "{}", None)
+        events.restarted(None, Named(uid), None)
+        events._reboots.clear()
+    assert calls == ["changed a", "b", "changed b", "a", "changed a"]
+
+
 def running(
     hardware: Hardware, edit: Callable[[metadata.Record], metadata.Record] = lambda record: record
 ) -> ET.Element:

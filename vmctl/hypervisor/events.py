@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import libvirt
+import libvirt_qemu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +37,8 @@ _EVENTS = (
 ANYTHING = ""  # instead of a uid: events may have been missed
 # QEMU reports every reboot twice, 50 ms apart (measured: QEMU 7.2); no guest comes through its firmware this fast.
 _SAME_REBOOT_S = 1.0
+# A reboot that is told of later than this may be over: its guest is out of its firmware by then.
+_LATE_S = 0.5
 
 
 class Events:
@@ -46,22 +50,26 @@ class Events:
         rebooted: Callable[[str], None] | None = None,
         *,
         elapsed: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._changed = changed
         self._rebooted = rebooted
-        self._elapsed = elapsed
+        self._elapsed, self._now = elapsed, now
+        self._late: set[str] = set()  # guests whose last reset was told late, by uid
         self._reboots: dict[str, float] = {}  # of the last second, by uid
         self._registered: list[int] = []
+        self._resets: int | None = None
 
     def register(self, connection: Any) -> None:
         """Listen on a new connection, and report that the old one may have missed something."""
-        self._registered = []
+        self._registered, self._resets = [], None
         for event in _EVENTS:
             try:
                 happened = self.restarted if event == libvirt.VIR_DOMAIN_EVENT_ID_REBOOT else self._happened
                 self._registered.append(connection.domainEventRegisterAny(None, event, happened, None))
             except libvirt.libvirtError as error:  # an older libvirt, or another driver, knows fewer: hints only
                 _log.debug("no events of kind %s: %s", event, error)
+        self._watch_resets(connection)
         try:
             connection.registerCloseCallback(self._closed, None)
         except libvirt.libvirtError as error:
@@ -74,17 +82,42 @@ class Events:
         try:
             for identity in self._registered:
                 connection.domainEventDeregisterAny(identity)
+            if self._resets is not None:
+                libvirt_qemu.qemuMonitorEventDeregister(connection, self._resets)
             connection.unregisterCloseCallback()
         except libvirt.libvirtError as error:  # a dead connection has forgotten them already
             _log.debug("nothing to stop listening to: %s", error)
-        self._registered = []
+        self._registered, self._resets = [], None
+
+    def _watch_resets(self, connection: Any) -> None:
+        """Have QEMU say when it resets a guest, which libvirt's own event, coming right after, does not tell.
+
+        Whoever stood still for a while, we or libvirtd, hears of it late. Clocks of two hosts are not compared.
+        """
+        if urlsplit(connection.getURI()).hostname:
+            return
+        try:
+            self._resets = libvirt_qemu.qemuMonitorEventRegister(connection, None, "RESET", self.reset, None, 0)
+        except libvirt.libvirtError as error:  # only QEMU has a monitor
+            _log.debug("QEMU's own time of a reset is not known: %s", error)
+
+    def reset(
+        self, _connection: Any, domain: Any, _event: str, seconds: int, micros: int, _details: str, _opaque: Any
+    ) -> None:
+        """Note whether a guest's reset is told in time; seconds and microseconds are those of QEMU's clock."""
+        uid, late_s = domain.UUIDString(), self._now() - (seconds + micros / 1e6)
+        if late_s >= _LATE_S:
+            _log.info("the reset of %s is told %.1f s late", uid, late_s)
+            self._late.add(uid)
+        else:
+            self._late.discard(uid)
 
     def restarted(self, _connection: Any, domain: Any, *_details: Any) -> None:
         """Pass a guest's own restart on, once, and as any other event after that."""
         uid, now = domain.UUIDString(), self._elapsed()
         known = uid in self._reboots and now - self._reboots[uid] < _SAME_REBOOT_S
         self._reboots = {other: at for other, at in self._reboots.items() if now - at < _SAME_REBOOT_S} | {uid: now}
-        if self._rebooted is not None and not known:
+        if self._rebooted is not None and not known and uid not in self._late:
             self._rebooted(uid)
         self._changed(uid)
 
