@@ -71,26 +71,12 @@ def plan(world: World, candidate: str) -> Plan:
         return Plan({**item.status}, (ForgetObject(item.key, item.uid),), settled=False)
     lease = lease_of(item, world)
     if lease is None:
-        status = world.status(
-            "Pending",
-            [Condition("Bound", "False", "VirtualMachineIPAddressLeaseNotReady", "the lease is being made")],
-            {},
-        )
         if not candidate:
-            status = world.status(
-                "Pending",
-                [
-                    Condition(
-                        "Bound",
-                        "False",
-                        "VirtualMachineIPAddressIsOutOfTheValidRange",
-                        "every address of virtualMachineCIDRs is taken",
-                    )
-                ],
-                {},
-            )
-            return Plan(status)
-        return Plan(status, (CreateObject(lease_key(candidate), lease_document(candidate, item)),), settled=False)
+            reason, why = "VirtualMachineIPAddressIsOutOfTheValidRange", "every address of virtualMachineCIDRs is taken"
+            return Plan(world.status("Pending", [Condition("Bound", "False", reason, why)]))
+        made = Condition("Bound", "False", "VirtualMachineIPAddressLeaseNotReady", "the lease is being made")
+        step = CreateObject(lease_key(candidate), lease_document(candidate, item))
+        return Plan(world.status("Pending", [made]), (step,), settled=False)
     machine = _owner(item, world)
     bound = Condition("Bound", "True", "Bound")
     extra: dict[str, Any] = {"address": address(lease)}

@@ -142,23 +142,9 @@ def _ready(world: World, seen: LayerSeen) -> Plan:
     item = world.object
     conditions = [*_class_ready(item, Home(seen.layer.storage_class, seen.layer.directory))]
     if not seen.exists:
-        return Plan(
-            _status(
-                world,
-                "ImageLost",
-                [
-                    *conditions,
-                    Condition(
-                        "Ready",
-                        "False",
-                        "ImageLost",
-                        f"the file {seen.layer.path} is gone; put it back, or delete the image and apply it again",
-                    ),
-                    _in_use(world),
-                ],
-                _kept(item),
-            )
-        )
+        message = f"the file {seen.layer.path} is gone; put it back, or delete the image and apply it again"
+        lost = Condition("Ready", "False", "ImageLost", message)
+        return Plan(_status(world, "ImageLost", [*conditions, lost, _in_use(world)], _kept(item)))
     extra = {
         "progress": "100%",
         "cdrom": seen.cdrom,

@@ -177,7 +177,11 @@ def holder(disk: Object, objects: Objects) -> Object | None:
 
 
 def wants_on(machine: Object) -> bool:
-    """Whether a machine that is off would be started by its policy now."""
+    """Whether a machine that is off would be started by its policy now, as far as its manifest and its phase tell.
+
+    What was noted of its power (`power.wish`) is the machine's own affair. Where the two differ, as in the first pass
+    after the host came up, a disk that several name goes to whoever is looked at first.
+    """
     policy = machine.document["spec"].get("runPolicy", "AlwaysOnUnlessStoppedManually")
     if machine.terminating or policy == "AlwaysOff":
         return False
