@@ -124,6 +124,7 @@ def test_a_paused_machine_is_left_alone_and_goes_on_later(lab: Lab) -> None:
 def test_a_machine_that_is_created_paused_is_not_started(lab: Lab) -> None:
     lab.apply(web(mode="Paused"))
     assert lab.world.machines == {}
+    assert lab.phase("VirtualMachine", "web") == "Stopped"
 
 
 @pytest.mark.parametrize("policy", ["AlwaysOn", "AlwaysOnUnlessStoppedManually"])

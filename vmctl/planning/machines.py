@@ -47,7 +47,7 @@ from vmctl.planning.steps import (
     Undefine,
 )
 from vmctl.planning.usage import NO_ROOM
-from vmctl.resources.annotations import DETECT_ONLY, FORCE, RECONCILE
+from vmctl.resources.annotations import DETECT_ONLY, FORCE, PAUSED, RECONCILE
 from vmctl.resources.virtualmachine import VirtualMachine
 
 if TYPE_CHECKING:
@@ -101,10 +101,20 @@ def _hardware(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: 
     return hardware(world.object, spec, parts, world.place)
 
 
-def _left_as_found(world: World, asked: Wish) -> bool:
-    """Whether somebody else switched the machine off, and the annotation says that this is only to be reported."""
-    by_hand = world.domain is None or world.domain.power_reason == "destroyed"
-    return asked.died and by_hand and drift.mode(world.object) == DETECT_ONLY
+def _left_as_found(world: World, asked: Wish) -> str:
+    """Why a machine that its policy wants on stays off all the same; empty when it is to be started.
+
+    It is paused and nobody asked for it by name, or somebody else switched it off and that is only to be reported.
+    """
+    mode = drift.mode(world.object)
+    if mode == PAUSED and requests.active(world.notes) is None:
+        return f"{RECONCILE} is {PAUSED}"
+    if not asked.died or mode != DETECT_ONLY:
+        return ""
+    if world.domain is None:
+        return f"its definition was removed behind our back; {RECONCILE} is {DETECT_ONLY}"
+    destroyed = world.domain.power_reason == "destroyed"
+    return f"switched off (destroyed) behind our back; {RECONCILE} is {DETECT_ONLY}" if destroyed else ""
 
 
 def _remembering(world: World, plan: Plan, difference: Difference) -> Plan:
@@ -271,12 +281,12 @@ def _off(
     """A machine that is to stay off: its definition is kept as wanted, so that nobody's `virsh start` boots an
     old one.
     """
-    by_hand = "its definition was removed" if world.domain is None else f"switched off ({world.domain.power_reason})"
-    why = asked.why if not asked.on else f"{by_hand} behind our back; {RECONCILE} is {DETECT_ONLY}"
+    left = _left_as_found(world, asked) if asked.on else ""
+    why = left or asked.why
     picture = Picture(
         "Stopped",
         Condition("Running", "False", "NotRunning", f"the machine is off: {why}"),
-        drift=why if asked.on else difference.drift.words,
+        drift=left if asked.died and left else difference.drift.words,
     )
     status = machine_status.status(world, spec, needs, picture)
     steps: tuple[Step, ...] = needs.make
