@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.engine.lab import FrozenClock
 from tests.engine.manifests import blank, machine
 from vmctl.planning.power import NOTE
 from vmctl.resources.keys import Key
+from vmctl.state.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.engine.lab import Lab
 
 WEB = blank("root") + machine("web", "root")
@@ -46,6 +50,50 @@ def test_a_clock_that_is_set_forward_cuts_no_power(lab: Lab) -> None:
     lab.delete(Key("VirtualMachine", "default", "web"))
     assert lab.clock.passed >= 60
     assert uid not in lab.world.machines
+
+
+class Meddling(FrozenClock):
+    """A clock of a host on which somebody does something after half a minute."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        super().__init__()
+        self.act: Callable[[], object] | None = act
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.act is not None and self.passed >= 30:
+            act, self.act = self.act, None
+            act()
+
+
+def store(lab: Lab, text: str) -> None:
+    """Store another manifest, as a verb does that leaves the work to whoever is at work."""
+    with Store.open(lab.state, clock=lab.clock.now) as opened:
+        for item in lab.load(text):
+            opened.apply(item.key, item.document)
+
+
+def test_a_shutdown_that_is_taken_back_cuts_no_power(lab: Lab) -> None:
+    lab.apply(WEB)
+    found = lab.world.machines[lab.uid("web")]
+    found.hears_shutdown = False
+    before = found.running
+    lab.clock = Meddling(lambda: store(lab, WEB))
+    lab.apply(blank("root") + machine("web", "root", extra="runPolicy: AlwaysOff"))
+    lab.resume()
+    assert found.running is before
+    assert lab.phase("VirtualMachine", "web") == "Running"
+
+
+def test_a_shutdown_goes_on_after_an_edit_that_does_not_take_it_back(lab: Lab) -> None:
+    lab.apply(WEB)
+    found = lab.world.machines[lab.uid("web")]
+    found.hears_shutdown = False
+    stays = "runPolicy: AlwaysOff"
+    lab.clock = Meddling(lambda: store(lab, blank("root") + machine("web", "root", cores=2, extra=stays)))
+    lab.apply(blank("root") + machine("web", "root", extra=stays))
+    lab.resume()
+    assert (found.running, lab.clock.passed >= 30 + 60) == (None, True), "the guest gets its whole time once more"
 
 
 def test_a_disk_grows_although_its_machine_went_off_behind_our_back(lab: Lab) -> None:

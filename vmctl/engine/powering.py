@@ -92,14 +92,17 @@ class Powering:
 
     def _shut_down(self, item: Object, step: steps.ShutDown) -> None:
         """Signal again and again until the guest is off; when its time is over, or somebody wants it by force, cut the
-        power and say so.
+        power and say so. Raises NotReady when something else is asked of the machine meanwhile: what follows from that
+        is planned anew.
         """
+        asked = requests.active(self.store.notes(step.uid))
         deadline = self.clock.elapsed() + step.grace_s  # not of the clock that is set: it may leap past the deadline
         signal_at = self.clock.elapsed()
         while not self._is_off(step.uid):
             now = self.clock.elapsed()
             if now >= deadline or self.cancelled() or self._forced(step.uid):
                 break
+            self._refuse_overtaken(item, asked)
             if now >= signal_at:
                 self.driver.shutdown(step.uid)
                 signal_at = now + SIGNAL_AGAIN_S
@@ -116,6 +119,13 @@ class Powering:
         log.warning("%s: %s", item.key.short, late)
         self.store.record_event(item.key, "Warning", "PowerCut", f"{late} ({why})", uid=item.uid)
         self.driver.destroy(step.uid)
+
+    def _refuse_overtaken(self, item: Object, asked: requests.Request | None) -> None:
+        """Raise NotReady when the manifest has changed since the shutdown began, or who asked for it takes it back."""
+        stored = self.store.get(item.key)
+        edited = stored is not None and (stored.uid, stored.generation) != (item.uid, item.generation)
+        if edited or (asked is not None and requests.active(self.store.notes(item.uid)) is None):
+            raise NotReady("something else was asked of the machine while it was shut down; it is looked at anew")
 
     def _forced(self, uid: str) -> str:
         """Who wants the machine off at once; empty when nobody does."""
