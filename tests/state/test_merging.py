@@ -69,7 +69,7 @@ class Merging(RuleBasedStateMachine):
     @rule(finalizers=st.lists(st.sampled_from(["x", "y"]), unique=True))
     def protect(self, finalizers: list[str]) -> None:
         self.finalizers = finalizers
-        self.store.set_finalizers(self.uid(), finalizers)
+        self.store.replace(VM, self.current())
 
     @precondition(lambda self: self.exists)
     @rule(phase=st.sampled_from(["Pending", "Running"]))

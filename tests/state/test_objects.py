@@ -51,8 +51,8 @@ def test_what_a_user_labelled_survives_an_apply(store: Store) -> None:
 
 
 def test_finalizers_and_owners_set_by_the_engine_survive_an_apply(store: Store) -> None:
-    stored, _ = store.apply(VM, document(finalizers=["mine"]))
-    store.set_finalizers(stored.uid, ["mine", "vmctl.dev/in-use"])
+    store.apply(VM, document(finalizers=["mine"]))
+    store.replace(VM, document(finalizers=["mine", "vmctl.dev/in-use"]))
     both, how = store.apply(VM, document(finalizers=["mine"]))
     assert (how, both.document["metadata"]["finalizers"]) == ("unchanged", ["mine", "vmctl.dev/in-use"])
     one, _ = store.apply(VM, document())

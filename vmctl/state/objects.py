@@ -15,7 +15,7 @@ from vmctl.state.stored import COLUMNS, Document, Stored, encoded, from_row
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 
 Applied = Literal["created", "configured", "unchanged"]
@@ -143,18 +143,6 @@ class Objects(Section):
                 (text, version, uid, text),
             )
             return changed.rowcount > 0
-
-    def set_finalizers(self, uid: str, finalizers: Sequence[str]) -> None:
-        """Replace the finalizers of an object; nothing when it is gone or has exactly these."""
-        with self._database.writing(durable=True) as connection:
-            found = self._find_uid(connection, uid)
-            if found is None or found.document["metadata"].get("finalizers", []) == list(finalizers):
-                return
-            metadata = {name: value for name, value in found.document["metadata"].items() if name != "finalizers"}
-            if finalizers:
-                metadata["finalizers"] = list(finalizers)
-            place = (found.source, found.file, found.line)
-            self._update(connection, found, {**found.document, "metadata": metadata}, found.applied_meta, place)
 
     def mark_deleted(self, key: Key) -> Stored | None:
         """Set the deletion time, once; None where there is no such object. The object stays until it is removed."""

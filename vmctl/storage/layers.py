@@ -97,17 +97,6 @@ def create_overlay(directory: Path, layer: str, backing: str, size_bytes: int | 
     _place(directory, layer, qcow2.template(size, len(name)).named(name))
 
 
-def freeze(directory: Path, layer: str) -> None:
-    """Make a layer read-only for good; from then on it may be shared."""
-    with writing(directory, f"freezing layer {layer}"):
-        descriptor = os.open(path(directory, layer), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fchmod(descriptor, FROZEN_MODE)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def remove(directory: Path, layer: str) -> None:
     """Remove a layer and whatever is left of its making, durably: the caller forgets about it next."""
     discard(directory, layer)
