@@ -15,6 +15,7 @@ from tests.memory_driver import Died
 from vmctl.engine import operating
 from vmctl.engine.session import Result
 from vmctl.planning.applicability import Act
+from vmctl.planning.conditions import holds
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
@@ -296,6 +297,23 @@ def test_force_does_not_wait_for_a_shutdown_under_way(lab: Lab) -> None:
     assert {completed(lab, "off")[0], completed(lab, "now")[0]} <= {"Completed", "Superseded"}
     assert completed(lab, "now")[0] == "Completed"
     assert any("without waiting for the guest" in line and "operation now" in line.lower() for line in events(lab))
+
+
+def test_a_stop_that_is_deleted_cuts_no_power(lab: Lab) -> None:
+    """The guest does not hear the shutdown, and who asked for it takes that back."""
+    lab.apply(web())
+    first = nonce(lab)
+    lab.world.machines[lab.uid("web")].hears_shutdown = False
+    key = Key(OPERATION, "default", "off")
+    with Engine(lab), hold(lab) as slow, hold(lab) as session:
+        patient = threading.Thread(target=lambda: wanted(slow, "off", "Stop"))
+        patient.start()
+        until(lambda: (item := refreshed(session, "off")) is not None and holds(item.status, "SignalSent"))
+        session.ledger.mark_deleted(key)
+        session.converge([key])
+        patient.join(PATIENCE_S)
+        assert not patient.is_alive()
+    assert (power(lab), nonce(lab)) == ("running", first)
 
 
 def wanted(session: Session, name: str, act: str, *, force: bool = False) -> Result:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vmctl.errors import NotReady, Rejected
 from vmctl.planning import refusals, requests, steps
+from vmctl.planning.operations import SUPERSEDED
 from vmctl.planning.power import NOTE, PowerNote
 from vmctl.storage.access import access
 
@@ -121,10 +122,13 @@ class Powering:
         self.driver.destroy(step.uid)
 
     def _refuse_overtaken(self, item: Object, asked: requests.Request | None) -> None:
-        """Raise NotReady when the manifest has changed since the shutdown began, or who asked for it takes it back."""
-        stored = self.store.get(item.key)
+        """Raise NotReady when the manifest has changed since the shutdown began, or who asked for it takes it back and
+        nobody takes its place.
+        """
+        stored, last = self.store.get(item.key), requests.requested(self.store.notes(item.uid))
         edited = stored is not None and (stored.uid, stored.generation) != (item.uid, item.generation)
-        if edited or (asked is not None and requests.active(self.store.notes(item.uid)) is None):
+        over = last if asked is not None and last is not None and last.done else None
+        if edited or (over is not None and not over.withdrawn.startswith(SUPERSEDED)):
             raise NotReady("something else was asked of the machine while it was shut down; it is looked at anew")
 
     def _forced(self, uid: str) -> str:
