@@ -180,29 +180,6 @@ def test_removing(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["disk2.qcow2"]
 
 
-def test_listing_tells_what_is_finished_and_what_a_crash_left(tmp_path: Path) -> None:
-    layers.create_blank(tmp_path, "whole", MIB)
-    for name in (
-        "whole.json",
-        "half.part",
-        "half.part.json",
-        "gone.json",
-        "whole.convert",
-        "notes.txt",
-        ".hidden.part",
-        "lost+found",
-    ):
-        (tmp_path / name).touch()
-    found = layers.listing(tmp_path)
-    assert found.layers == {"whole"}
-    assert {name: [file.name for file in files] for name, files in found.partial.items()} == {
-        "half": ["half.part", "half.part.json"],
-        "gone": ["gone.json"],
-        "whole": ["whole.convert"],
-    }
-    assert layers.listing(tmp_path / "nowhere") == layers.Listing(frozenset(), {})
-
-
 def test_copying_to_another_class_leaves_nothing_below(tmp_path: Path, qemu_img: QemuImg) -> None:
     source, other = tmp_path / "fast", tmp_path / "slow"
     layers.prepare(source)

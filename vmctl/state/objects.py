@@ -189,10 +189,6 @@ class Objects(Section):
         found = self._read(connection, "WHERE kind = ? AND namespace = ? AND name = ?", key)
         return found[0] if found else None
 
-    def _find_uid(self, connection: sqlite3.Connection, uid: str) -> Stored | None:
-        found = self._read(connection, "WHERE uid = ?", (uid,))
-        return found[0] if found else None
-
     def _select(self, where: str, values: Iterable[Any]) -> Listing:
         with self._database.reading() as connection:
             return self._read(connection, where, values)

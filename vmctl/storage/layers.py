@@ -19,7 +19,7 @@ from vmctl.storage.converting import convert
 from vmctl.storage.space import shown, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
 NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,99}")
@@ -39,14 +39,6 @@ class Layer:
     backing: str | None
     frozen: bool
     format: Literal["qcow2"] = "qcow2"
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What lies in a directory: finished layers, and for each layer the unfinished files that carry its name."""
-
-    layers: frozenset[str]
-    partial: Mapping[str, tuple[Path, ...]]
 
 
 def path(directory: Path, layer: str, suffix: str = LAYER_SUFFIX) -> Path:
@@ -156,27 +148,6 @@ def info(directory: Path, layer: str) -> Layer:
         status = file.stat()
     backing = header.backing.removesuffix(LAYER_SUFFIX) if header.backing is not None else None
     return Layer(header.virtual_bytes, status.st_blocks * 512, backing, not status.st_mode & 0o222)
-
-
-def listing(directory: Path) -> Listing:
-    """List a directory: what is finished, and what a crash left behind; foreign files are passed over."""
-    layers: set[str] = set()
-    records: dict[str, Path] = {}
-    partial: dict[str, list[Path]] = {}
-    for file in sorted(directory.iterdir()) if directory.is_dir() else ():
-        name, dot, rest = file.name.partition(".")
-        suffix = dot + rest
-        if not NAME.fullmatch(name):
-            continue
-        if suffix == LAYER_SUFFIX:
-            layers.add(name)
-        elif suffix == RECORD:
-            records[name] = file
-        elif suffix in PARTIAL:
-            partial.setdefault(name, []).append(file)
-    for name in records.keys() - layers:
-        partial.setdefault(name, []).append(records[name])
-    return Listing(frozenset(layers), {name: tuple(files) for name, files in partial.items()})
 
 
 def copy_to_class(
