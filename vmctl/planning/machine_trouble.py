@@ -4,6 +4,7 @@ found nothing to boot, why what waits would not come with a restart.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmctl.planning.conditions import Condition
@@ -11,7 +12,7 @@ from vmctl.planning.machine_status import STAYS_OFF
 
 if TYPE_CHECKING:
     from vmctl.planning.dependencies import Dependencies
-    from vmctl.planning.plans import World
+    from vmctl.planning.plans import Waiting, World
     from vmctl.resources.machine_fields import VirtualMachineSpec
 
 
@@ -61,3 +62,16 @@ def not_applied(world: World, count: int, needs: Dependencies, no_room: str) -> 
     why = lacks or no_room or (world.failure.sentence if world.failure is not None else "")
     caution = f"; {STAYS_OFF}, because {why}" if why else ""
     return f"{count} change{'s wait' if count > 1 else ' waits'} for a restart{caution}"
+
+
+def cautioned(shown: tuple[Waiting, ...], no_room: str) -> tuple[Waiting, ...]:
+    """What `diff` prints of a running machine, with a warning where the host has no room for what a restart brings."""
+    if not no_room:
+        return shown
+    caution = f"{STAYS_OFF}, because {no_room}"
+    return tuple(
+        replace(item, reason="; ".join(text for text in (item.reason, caution) if text not in ("", no_room)))
+        if item.effect == "at next restart"
+        else item
+        for item in shown
+    )

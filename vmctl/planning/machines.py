@@ -170,7 +170,7 @@ def _on(
         notes,
         look_again=again,
         waits_for=needs.waits_for,
-        changes=difference.shown(),
+        changes=machine_trouble.cautioned(difference.shown(), no_room),
         settled=not steps,
     )
 
