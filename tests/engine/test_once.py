@@ -215,3 +215,16 @@ def test_a_look_that_passes_over_its_directory_does_not_forget_it(lab: Lab, home
     (lab.directory / "elsewhere").rename(home / "below")
     assert apply(lab, home, below=True) == applying.Applied(OPERATION, "unchanged")
     assert not exists(lab)
+
+
+def test_what_was_applied_as_a_file_is_not_carried_out_again_with_its_directory(lab: Lab, home: Path) -> None:
+    file = home / "op.yaml"
+    file.write_text(operation())
+    assert apply(lab, file) == applying.Applied(OPERATION, "created")
+    collect(lab)
+    assert apply(lab, home) == applying.Applied(OPERATION, "unchanged")
+    assert not exists(lab)
+    file.unlink()
+    apply(lab, home)
+    file.write_text(operation())
+    assert apply(lab, home) == applying.Applied(OPERATION, "created"), "it left, and came back: it is meant anew"

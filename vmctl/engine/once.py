@@ -7,9 +7,11 @@ what was carried out before it was lost, so it carries nothing out and says so.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmctl.manifests.documents import digest
+from vmctl.manifests.sources import PATH
 from vmctl.resources import registry
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class Sorted:
 def sort_out(store: Store, ledger: Ledger, manifests: Sequence[Manifest], sources: Iterable[Source]) -> Sorted:
     """Tell what is asked for from what only still lies there; writes nothing.
 
-    Files and stdin have no memory: what they ask for and is not there is meant.
+    Files and stdin have no memory: what they ask for and is not there is meant. The directory of a file remembers it,
+    so that it is not asked for once more when the directory is given.
     """
     owners = {source.directory: source for source in sources}
     if not any(_once(manifest) for manifest in manifests):
@@ -53,6 +56,7 @@ def sort_out(store: Store, ledger: Ledger, manifests: Sequence[Manifest], source
         source = owners.get(manifest.directory)
         if source is None or not _once(manifest):
             kept["meant"].append(manifest)
+            news += _of_file(store, manifest) if _once(manifest) else ()
             continue
         before, now = memory[source.identity].get(manifest.key), digest(manifest.document.get("spec") or {})
         if before != now:
@@ -64,6 +68,14 @@ def sort_out(store: Store, ledger: Ledger, manifests: Sequence[Manifest], source
         else:
             kept["meant" if known.intersection(source.identities) else "doubtful"].append(manifest)
     return Sorted(tuple(kept["meant"]), tuple(kept["over"]), tuple(kept["doubtful"]), tuple(news))
+
+
+def _of_file(store: Store, manifest: Manifest) -> list[tuple[str, Key, str]]:
+    """What the directory of a file that was named remembers of it, if that is news; stdin lies in none."""
+    if manifest.directory or not manifest.path:
+        return []
+    home, now = f"{PATH}{Path(manifest.path).parent}", digest(manifest.document.get("spec") or {})
+    return [(home, manifest.key, now)] if store.remembered(home).get(manifest.key) != now else []
 
 
 def doubt(manifest: Manifest) -> str:
