@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 from tests.engine import manifests as texts
+from tests.engine.daemons import until
 from tests.memory_driver import MemoryDriver
 from vmctl.engine import applying, deleting
 from vmctl.engine.clock import SystemClock
@@ -23,7 +24,7 @@ from vmctl.state.lock import EngineLock
 from vmctl.state.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.engine.lab import Lab
     from vmctl.planning.objects import Object
@@ -185,11 +186,3 @@ def lab_phase(session: Session) -> str:
     session.ledger.refresh()
     item = session.ledger.get(VM)
     return item.phase if item is not None else ""
-
-
-def until(happened: Callable[[], bool]) -> None:
-    """Wait for another thread."""
-    limit = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < limit
-        time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""The quick start on a private host: three manifests, one command, a guest that answers; the second time nothing."""
+"""What is shipped as `examples/quickstart`, on a private host: one command, a guest that answers, and all gone again."""
 
 from __future__ import annotations
 
