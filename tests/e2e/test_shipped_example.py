@@ -1,4 +1,4 @@
-"""What is shipped as `examples/quickstart`, on a private host: one command, a guest that answers, and all gone again."""
+"""What is shipped as `examples/quickstart`, on a private host: one command, a guest that answers, all gone again."""
 
 from __future__ import annotations
 
