@@ -19,7 +19,7 @@ from vmctl.planning.phases import OF_KIND
 from vmctl.resources.units import measured_bytes, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
 
@@ -139,45 +139,47 @@ def _texts(kind: str, items: Iterable[Object]) -> Iterator[GaugeMetricFamily]:
         yield family
 
 
+FIGURES: dict[str, tuple[str, Callable[[Object], Any]]] = {
+    "cpu_cores": ("Cores the machine runs with.", lambda item: _resource(item, "cpu", "cores")),
+    "configuration_cpu_cores": ("Cores that are asked for.", lambda item: _spec(item, "cpu").get("cores")),
+    "cpu_core_fraction": (
+        "Guaranteed share of each core, percent.", lambda item: _percent(_resource(item, "cpu", "coreFraction")),
+    ),
+    "configuration_cpu_core_fraction": (
+        "Guaranteed share that is asked for, percent.",
+        lambda item: _percent(_spec(item, "cpu").get("coreFraction")),
+    ),
+    "configuration_cpu_runtime_overhead": (
+        "Cores taken beside those of the guest.", lambda item: _resource(item, "cpu", "runtimeOverhead"),
+    ),
+    "configuration_memory_size_bytes": (
+        "Memory that is asked for.", lambda item: measured_bytes(_spec(item, "memory").get("size")),
+    ),
+    "configuration_memory_runtime_overhead_bytes": (
+        "Memory taken beside that of the guest.",
+        lambda item: measured_bytes(_resource(item, "memory", "runtimeOverhead")),
+    ),
+    "awaiting_restart_to_apply_configuration": (
+        "Whether changes wait for a restart.",
+        lambda item: conditions.holds(item.status, "AwaitingRestartToApplyConfiguration"),
+    ),
+    "configuration_applied": (
+        "Whether the machine runs as it is configured.",
+        lambda item: conditions.find(item.status, "ConfigurationApplied") is None
+        or conditions.holds(item.status, "ConfigurationApplied"),
+    ),
+    "agent_ready": ("Whether the guest's agent answers.", lambda item: conditions.holds(item.status, "AgentReady")),
+    "firmware_up_to_date": (
+        "Whether QEMU is the installed one.", lambda item: conditions.holds(item.status, "FirmwareUpToDate"),
+    ),
+    "migratable": (
+        "Whether it could move to another host.", lambda item: conditions.holds(item.status, "Migratable"),
+    ),
+}  # fmt: skip
+
+
 def _machines(items: list[Object]) -> Iterator[GaugeMetricFamily]:
-    figures: dict[str, tuple[str, Any]] = {
-        "cpu_cores": ("Cores the machine runs with.", lambda item: _resource(item, "cpu", "cores")),
-        "configuration_cpu_cores": ("Cores that are asked for.", lambda item: _spec(item, "cpu").get("cores")),
-        "cpu_core_fraction": (
-            "Guaranteed share of each core, percent.", lambda item: _percent(_resource(item, "cpu", "coreFraction")),
-        ),
-        "configuration_cpu_core_fraction": (
-            "Guaranteed share that is asked for, percent.",
-            lambda item: _percent(_spec(item, "cpu").get("coreFraction")),
-        ),
-        "configuration_cpu_runtime_overhead": (
-            "Cores taken beside those of the guest.", lambda item: _resource(item, "cpu", "runtimeOverhead"),
-        ),
-        "configuration_memory_size_bytes": (
-            "Memory that is asked for.", lambda item: measured_bytes(_spec(item, "memory").get("size")),
-        ),
-        "configuration_memory_runtime_overhead_bytes": (
-            "Memory taken beside that of the guest.",
-            lambda item: measured_bytes(_resource(item, "memory", "runtimeOverhead")),
-        ),
-        "awaiting_restart_to_apply_configuration": (
-            "Whether changes wait for a restart.",
-            lambda item: conditions.holds(item.status, "AwaitingRestartToApplyConfiguration"),
-        ),
-        "configuration_applied": (
-            "Whether the machine runs as it is configured.",
-            lambda item: conditions.find(item.status, "ConfigurationApplied") is None
-            or conditions.holds(item.status, "ConfigurationApplied"),
-        ),
-        "agent_ready": ("Whether the guest's agent answers.", lambda item: conditions.holds(item.status, "AgentReady")),
-        "firmware_up_to_date": (
-            "Whether QEMU is the installed one.", lambda item: conditions.holds(item.status, "FirmwareUpToDate"),
-        ),
-        "migratable": (
-            "Whether it could move to another host.", lambda item: conditions.holds(item.status, "Migratable"),
-        ),
-    }  # fmt: skip
-    for name, (text, figure) in figures.items():
+    for name, (text, figure) in FIGURES.items():
         family = _family(f"virtualmachine_{name}", text, _NODE)
         for item in items:
             with suppress(TypeError, ValueError):  # a figure that is not known yet has no series
