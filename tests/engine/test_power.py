@@ -85,6 +85,21 @@ def test_a_shutdown_that_is_taken_back_cuts_no_power(lab: Lab) -> None:
     assert lab.phase("VirtualMachine", "web") == "Running"
 
 
+def test_a_guest_that_obeys_after_its_shutdown_was_taken_back_comes_up_again(lab: Lab) -> None:
+    lab.apply(WEB)
+    found = lab.world.machines[lab.uid("web")]
+    found.hears_shutdown = False
+
+    def obey_late() -> None:
+        store(lab, WEB)
+        lab.world.power_off_inside(found.uid)
+
+    lab.clock = Meddling(obey_late)
+    lab.apply(blank("root") + machine("web", "root", extra="runPolicy: AlwaysOff"))
+    lab.resume()
+    assert lab.phase("VirtualMachine", "web") == "Running"
+
+
 def test_a_shutdown_goes_on_after_an_edit_that_does_not_take_it_back(lab: Lab) -> None:
     lab.apply(WEB)
     found = lab.world.machines[lab.uid("web")]

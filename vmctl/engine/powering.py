@@ -93,8 +93,8 @@ class Powering:
 
     def _shut_down(self, item: Object, step: steps.ShutDown) -> None:
         """Signal again and again until the guest is off; when its time is over, or somebody wants it by force, cut the
-        power and say so. Raises NotReady when something else is asked of the machine meanwhile: what follows from that
-        is planned anew.
+        power and say so. Raises NotReady instead when something else is asked of the machine meanwhile: what follows
+        from that is planned anew.
         """
         asked = requests.active(self.store.notes(step.uid))
         deadline = self.clock.elapsed() + step.grace_s  # not of the clock that is set: it may leap past the deadline
@@ -103,8 +103,7 @@ class Powering:
             now = self.clock.elapsed()
             if now >= deadline or self.cancelled() or self._forced(step.uid):
                 break
-            self._refuse_overtaken(item, asked)
-            if now >= signal_at:
+            if now >= signal_at and not self._is_overtaken(item, asked):
                 self.driver.shutdown(step.uid)
                 signal_at = now + SIGNAL_AGAIN_S
             self.clock.sleep(min(0.2, max(0.01, deadline - now)))
@@ -112,6 +111,8 @@ class Powering:
             return
         if self.cancelled():
             raise NotReady("the shutdown was interrupted; it is signalled again by the next apply")
+        if self._is_overtaken(item, asked):
+            raise NotReady("something else was asked of the machine while it was shut down; it is looked at anew")
         forced_by = self._forced(step.uid)
         late = f"the guest did not power off within {step.grace_s} s; its power is cut"
         if forced_by:
@@ -121,15 +122,15 @@ class Powering:
         self.store.record_event(item.key, "Warning", "PowerCut", f"{late} ({why})", uid=item.uid)
         self.driver.destroy(step.uid)
 
-    def _refuse_overtaken(self, item: Object, asked: requests.Request | None) -> None:
-        """Raise NotReady when the manifest has changed since the shutdown began, or who asked for it takes it back and
-        nobody takes its place.
+    def _is_overtaken(self, item: Object, asked: requests.Request | None) -> bool:
+        """Whether the manifest has changed since the shutdown began, or who asked for it took it back and nobody takes
+        its place. A guest that has heard the signal may go off all the same, so its time is waited for, and what we
+        meant stays noted until then: it starts again if that is asked.
         """
         stored, last = self.store.get(item.key), requests.requested(self.store.notes(item.uid))
         edited = stored is not None and (stored.uid, stored.generation) != (item.uid, item.generation)
         over = last if asked is not None and last is not None and last.done else None
-        if edited or (over is not None and not over.withdrawn.startswith(SUPERSEDED)):
-            raise NotReady("something else was asked of the machine while it was shut down; it is looked at anew")
+        return edited or (over is not None and not over.withdrawn.startswith(SUPERSEDED))
 
     def _forced(self, uid: str) -> str:
         """Who wants the machine off at once; empty when nobody does."""
