@@ -105,16 +105,21 @@ def _crowding(before: Objects, manifests: Sequence[Manifest], going: Collection[
     from vmctl.planning.guards import crowding  # as above
 
     by_key = {item.key: item for item in manifests}
-    after = before.with_changes((_declared(before.get(key), item) for key, item in by_key.items()), gone=going)
+    after = _declared(before, by_key.values(), going)
     for key, path, why in crowding(before, after, by_key.keys()):
         yield f"{by_key[key].file}:{by_key[key].line}: {key.short}: {path}: {why}"
 
 
-def _declared(old: Object | None, manifest: Manifest) -> Object:
-    """An object as it will be declared."""
-    if old is not None:
-        return replace(old, document=manifest.document)
-    return Object(manifest.key, "", 1, manifest.document, {})
+def _declared(before: Objects, manifests: Iterable[Manifest], going: Iterable[Key] = ()) -> Objects:
+    """The objects as they will be declared."""
+    known = [(item, before.get(item.key)) for item in manifests]
+    return before.with_changes(
+        (
+            replace(old, document=item.document) if old is not None else Object(item.key, "", 1, item.document, {})
+            for item, old in known
+        ),
+        gone=going,
+    )
 
 
 def changed(ledger: Ledger, manifests: Iterable[Manifest]) -> list[Manifest]:
@@ -124,12 +129,7 @@ def changed(ledger: Ledger, manifests: Iterable[Manifest]) -> list[Manifest]:
 
 def foreseen(ledger: Ledger, manifests: Iterable[Manifest]) -> Objects:
     """The objects as they would be with the manifests applied, as far as who names whom goes."""
-    now = ledger.snapshot()
-    known = [(item, now.get(item.key)) for item in manifests]
-    return now.with_changes(
-        replace(old, document=item.document) if old is not None else Object(item.key, "", 1, item.document, {})
-        for item, old in known
-    )
+    return _declared(ledger.snapshot(), manifests)
 
 
 def store_all(
