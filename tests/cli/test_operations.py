@@ -124,7 +124,7 @@ def test_machines_are_chosen_by_label(host: Host) -> None:
     assert (host.phase("web"), host.phase("db")) == ("Running", "Stopped")
     nobody = host.world.run("stop", "-l", "tier=none")
     assert (nobody.code, nobody.out) == (0, "")
-    assert "no machine" in nobody.err
+    assert "no machine in namespace default matches tier=none" in nobody.err
 
 
 @pytest.mark.parametrize("name", ["web.default", "vm/web", f"{VM}/web"])

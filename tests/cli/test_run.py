@@ -6,10 +6,13 @@ import configparser
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
+from vmctl.cli import working
+from vmctl.planning.place import Place
 from vmctl.state.lock import EngineLock
 
 if TYPE_CHECKING:
@@ -45,6 +48,31 @@ def test_a_second_daemon_is_refused_kindly(world: World, tmp_path: Path) -> None
     assert ran.code == 5
     assert f"`vmctl run -f /srv/machines` (process {os.getpid()}) is at work" in ran.err
     assert "-f may be repeated" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [("vmctl run -f m", "the daemon goes on with what was begun"), ("vmctl apply -f m", "goes on with the next apply")],
+)
+def test_an_interrupted_verb_says_who_goes_on(
+    world: World, capsys: pytest.CaptureFixture[str], command: str, told: str
+) -> None:
+    world.directory.mkdir()
+    with EngineLock(world.directory) as lock:
+        lock.acquire(command)
+        with pytest.raises(KeyboardInterrupt):
+            working.converge(Interrupted(Place("this", str(world.directory))), [])  # type: ignore[arg-type]
+    assert told in capsys.readouterr().err
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A session in which the user presses Ctrl-C."""
+
+    place: Place
+
+    def converge(self, *_keys: object, **_how: object) -> None:
+        raise KeyboardInterrupt
 
 
 def test_the_unit(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ _MACHINE = "VirtualMachine"
 @click.argument("name", shell_complete=machines)
 @click.option("--log", "transcript", is_flag=True, help="Print what the console has said so far, and return.")
 @click.option("--force", is_flag=True, help="Take the console over from whoever has it.")
-@click.option("--timeout", type=DURATION, default=300.0, show_default="5m", help="How long to wait for the machine.")
+@click.option("--timeout", type=DURATION, default="5m", show_default=True, help="How long to wait for the machine.")
 @namespace_option
 @pass_session
 def command(session: Session, name: str, transcript: bool, force: bool, timeout: float) -> None:

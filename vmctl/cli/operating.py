@@ -139,7 +139,8 @@ def _machines(session: Session, engine: Engine, wanted: Wanted) -> list[Key]:
         known = engine.store.list(MACHINE, session.namespace)
         found = [item.key for item in known if chosen is None or chosen(item.manifest())]
         if not found:
-            output.remark(f"no machine in namespace {session.namespace} is meant")
+            where = f"namespace {session.namespace}"
+            output.remark(f"no machine in {where} matches {wanted.selector}" if chosen else f"no machine in {where}")
         return found
     keys = list(dict.fromkeys(_named(session, engine, name) for name in wanted.names))
     absent = [asking.not_found(key) for key in keys if engine.ledger.get(key) is None]

@@ -118,11 +118,12 @@ def selector_option(function: Decorated) -> Decorated:
     )(function)  # fmt: skip
 
 
+recursive_option = click.option("-R", "--recursive", is_flag=True, help="Read directories below the given ones too.")
+
+
 def files_options(function: Decorated) -> Decorated:
     """Give a verb -f (repeatable) as `filename` and -R as `recursive`."""
-    function = click.option("-R", "--recursive", is_flag=True, help="Read directories below the given ones too.")(
-        function
-    )
+    function = recursive_option(function)
     return click.option(
         "-f", "--filename", metavar="FILE|DIR|-", multiple=True, type=click.Path(allow_dash=True),
         help="Manifests: a file, a directory, or - for stdin. May be repeated.",

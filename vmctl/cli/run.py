@@ -9,7 +9,7 @@ import click
 
 from vmctl.cli import output, working
 from vmctl.cli.durations import DURATION
-from vmctl.cli.options import files_options, pass_session, verb
+from vmctl.cli.options import pass_session, recursive_option, verb
 from vmctl.cli.pruning import limit, prune_options
 from vmctl.errors import UsageError
 
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     vmctl run -f /srv/machines --print-unit > /etc/systemd/system/vmctl.service
     """,
 )
-@files_options
+@click.option("-f", "--filename", metavar="DIR", multiple=True, type=click.Path(),
+              help="A directory of manifests to watch. May be repeated.")  # fmt: skip
+@recursive_option
 @prune_options
-@click.option("--prune-delay", type=DURATION, default=30.0, show_default="30s", metavar="TIME",
+@click.option("--prune-delay", type=DURATION, default="30s", show_default=True, metavar="TIME",
               help="How long an object has to be absent before it is pruned.")  # fmt: skip
-@click.option("--resync", type=DURATION, default=60.0, show_default="60s", metavar="TIME",
+@click.option("--resync", type=DURATION, default="60s", show_default=True, metavar="TIME",
               help="How often everything is compared, whatever events say.")  # fmt: skip
 @click.option("--listen", metavar="ADDRESS", default="",
               help="Serve /metrics, /healthz and /readyz on HOST:PORT or unix:PATH.")  # fmt: skip

@@ -43,13 +43,13 @@ _WEEK_S = 7 * 86400.0  # what kubectl makes of a negative time-out
     vmctl wait vm/linux-vm --for=jsonpath='{.status.phase}'=Running
     vmctl wait vd --all --for=condition=Ready
     vmctl wait vm linux-vm --for=delete
-    vmctl wait -f machines/ --for=condition=Ready
+    vmctl wait -f disks/ --for=condition=Ready
     """,
 )
 @click.argument("what", nargs=-1, metavar="KIND NAME...|KIND/NAME...", shell_complete=kinds_and_names)
 @click.option("--for", "wanted", required=True, metavar="GOAL",
               help="condition=TYPE[=STATUS], delete, create, jsonpath='{.path}'[=VALUE].")  # fmt: skip
-@click.option("--timeout", type=DURATION, default=30.0, show_default="30s", help="How long to wait; 0 looks once.")
+@click.option("--timeout", type=DURATION, default="30s", show_default=True, help="How long to wait; 0 looks once.")
 @click.option("--all", "every", is_flag=True, help="All objects of the kind.")
 @files_options
 @namespace_option

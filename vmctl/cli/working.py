@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmctl.cli import output
 from vmctl.cli.progress import Progress
 from vmctl.engine import session as engine
 from vmctl.errors import TimedOut
+from vmctl.state.lock import holder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +31,6 @@ def at_work(session: Session) -> Iterator[engine.Session]:
 def require_daemon(session: Session, *, wait: bool) -> None:
     """Raise unless there is somebody to leave the work to: ChangeRefused without a daemon, UsageError with --wait."""
     from vmctl.errors import ChangeRefused, UsageError
-    from vmctl.state.lock import holder
 
     if wait:
         raise UsageError("--wait and --no-wait exclude each other", remedy="leave one of them out")
@@ -56,10 +57,17 @@ def converge(
         return working.converge(keys, goal=goal if wait else (), timeout_s=timeout_s, seen=progress.seen)
     except KeyboardInterrupt:
         progress.close()
-        output.remark("stopping; what was begun goes on with the next apply")
+        output.remark(f"stopping; {_goes_on(Path(working.place.state_dir))}")
         raise
     finally:
         progress.close()
+
+
+def _goes_on(state_dir: Path) -> str:
+    daemon = holder(state_dir)
+    if daemon is not None and daemon.stays:
+        return "the daemon goes on with what was begun"
+    return "what was begun goes on with the next apply"
 
 
 def report(result: engine.Result, goal: Iterable[Key], working: engine.Session, *, wait: bool) -> int:
