@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING
 
 import pytest
 
 from vmctl.engine import logs
 from vmctl.resources.keys import Key
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 VM = Key("VirtualMachine", "default", "web")
 log = logging.getLogger("vmctl.engine.somewhere")
 
 
 @pytest.fixture(autouse=True)
-def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def outside_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
-    logger = logging.getLogger("vmctl")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate, logger.level = before
 
 
 def test_text(capsys: pytest.CaptureFixture[str]) -> None:
