@@ -13,6 +13,7 @@ from vmctl.planning import (
     admission,
     attachments,
     drift,
+    machine_end,
     machine_rest,
     machine_status,
     machine_trouble,
@@ -23,7 +24,7 @@ from vmctl.planning import (
 from vmctl.planning.conditions import Condition, timestamp
 from vmctl.planning.dependencies import Dependencies, gather
 from vmctl.planning.machine_changes import Difference, compare, live_steps
-from vmctl.planning.machine_hardware import Parts, domain_name, hardware, projected
+from vmctl.planning.machine_hardware import Parts, domain_name, hardware
 from vmctl.planning.machine_status import Picture
 from vmctl.planning.module_settings import feature_gates
 from vmctl.planning.networks import network_of
@@ -35,19 +36,13 @@ from vmctl.planning.room import room
 from vmctl.planning.steps import (
     CutPower,
     Define,
-    DeleteObject,
     EnsureNetwork,
-    ForgetObject,
-    ReleaseAddress,
-    RemoveFile,
     ReserveAddress,
-    ShutDown,
     Start,
     Step,
-    Undefine,
 )
 from vmctl.planning.usage import NO_ROOM
-from vmctl.resources.annotations import DETECT_ONLY, FORCE, PAUSED, RECONCILE
+from vmctl.resources.annotations import DETECT_ONLY, PAUSED, RECONCILE
 from vmctl.resources.virtualmachine import VirtualMachine
 
 if TYPE_CHECKING:
@@ -63,7 +58,7 @@ def plan(world: World, mac: str) -> Plan:
     spec = world.object.typed(VirtualMachine).spec
     needs = gather(world, spec)
     if world.object.terminating:
-        return _leave(world, spec, needs, mac)
+        return machine_end.leave(world, spec, needs, mac)
     wanted = _hardware(world, spec, needs, mac)
     difference = compare(world, spec, wanted)
     if world.foreign:
@@ -185,25 +180,13 @@ def _work(
         seed = (needs.write_seed,) if needs.write_seed else ()  # the new definition names it; QEMU has the old one open
         steps = (*steps, *seed, Define(wanted))
     if not asked.on:
-        steps = (*steps, _switch_off(world, spec, asked))
+        steps = (*steps, machine_end.switch_off(world, spec, asked))
     elif state == "crashed":
         steps = (*steps, CutPower(world.object.uid, "it crashed", meant=False))
     elif state == "running":
         steps = (*steps, *live_steps(world.object.uid, difference, wanted))
         steps = (*steps, *attachments.live_steps(world, wanted, left_alone=_left_alone(world, difference)))
     return steps
-
-
-def _switch_off(world: World, spec: VirtualMachineSpec, asked: Wish) -> Step:
-    if asked.cut:
-        return CutPower(world.object.uid, asked.why)
-    return ShutDown(world.object.uid, _grace_s(world, spec), asked.why)
-
-
-def _grace_s(world: World, spec: VirtualMachineSpec) -> int:
-    """How long the guest may take: what it was started with, because a change of it waits for the next start."""
-    running = world.domain.running if world.domain is not None else None
-    return (projected(running, spec) if running is not None else spec).termination_grace_period_seconds
 
 
 def _may_define(world: World, difference: Difference) -> bool:
@@ -379,31 +362,3 @@ def _resting(
 ) -> Plan:
     status = machine_status.status(world, spec, needs, Picture(phase, trouble))
     return Plan(status, waits_for=needs.waits_for)
-
-
-def _leave(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: str) -> Plan:
-    """Off first, then out of libvirt, then its address; its disks stay."""
-    item, domain = world.object, world.domain
-    status = machine_status.status(world, spec, needs, Picture("Terminating"))
-    if domain is not None and domain.power != "off":
-        forced = item.annotations.get(FORCE) == "true"
-        step: Step = (
-            CutPower(item.uid, "it is deleted by force")
-            if forced
-            else ShutDown(item.uid, _grace_s(world, spec), "it is deleted")
-        )
-        return Plan(status, (step,), settled=False)
-    steps: list[Step] = [Undefine(item.uid)] if domain is not None else []
-    steps += [
-        RemoveFile(world.place.seed_medium(item.uid), "its seed medium"),
-        RemoveFile(world.place.console_log(item.uid), "its console transcript"),
-    ]
-    network = network_of(needs.address, world.networks)
-    if network is not None and mac:
-        steps.append(ReleaseAddress(network, mac, needs.address, item.key.name, item.key.namespace))
-    steps += [
-        DeleteObject(owned.key)
-        for owned in world.objects.of_kind("VirtualMachineIPAddress", item.key.namespace)
-        if item.uid in owned.owners and not owned.terminating
-    ]
-    return Plan(status, (*steps, ForgetObject(item.key, item.uid)), settled=False)
