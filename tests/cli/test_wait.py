@@ -10,6 +10,7 @@ import pytest
 from tests.cli.conftest import add_machine, condition
 from vmctl.cli.awaiting import Condition, goal
 from vmctl.cli.durations import seconds
+from vmctl.state.lock import holder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +104,20 @@ def test_appearance_is_noticed_in_a_store_that_is_not_there_yet(world: World) ->
     ran = world.run("wait", "vm/linux-vm", "--for=create", "--timeout=20s")
     timer.join()
     assert ran.code == 0
+
+
+def test_a_daemon_can_begin_while_an_object_is_waited_for(world: World) -> None:
+    world.rest()
+    others: list[object] = []
+
+    def made() -> None:
+        others.append(holder(world.directory))
+        add_machine(world, "linux-vm")
+
+    timer = later(made)
+    assert world.run("wait", "vm/linux-vm", "--for=create", "--timeout=20s").code == 0
+    timer.join()
+    assert others == [None]
 
 
 @pytest.mark.parametrize("text", ["condition", "condition=", "phase=Running", "delete=now", "jsonpath={.a}Running"])

@@ -117,6 +117,8 @@ def _wait(session: Session, keys: Sequence[Key], target: Goal, timeout_s: float)
     left = _follow(session.store, keys, target, 0.0)
     if not left or timeout_s == 0:
         return left
+    if not any(session.store.get(key) for key in left):  # somebody else makes them: a daemon must not wait for us
+        return _follow(session.store, left, target, timeout_s)
     from vmctl.cli.helping import helping
 
     with helping(session.settings, left):
