@@ -87,7 +87,7 @@ class Executor:
                 if not live.perform(self.store, self.driver, item, step):
                     self.ledger.changed(item.key, ())  # an attachment tells why
             case steps.Remember():
-                self.store.note(step.uid, step.name, step.text)
+                self.store.note(step.uid, step.name, step.text, unsettles=True)
                 self.ledger.changed(step.key, ())
             case _:
                 assert_never(step)
