@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.engine.manifests import blank, machine
+from vmctl.planning import requests
 from vmctl.planning.observed import Guest
 
 if TYPE_CHECKING:
@@ -259,3 +261,32 @@ def test_a_shutdown_gives_the_guest_the_time_it_was_started_with(lab: Lab) -> No
     lab.apply(web(extra="terminationGracePeriodSeconds: 1\n  runPolicy: AlwaysOff"))
     assert found.running is None
     assert lab.clock.passed - before >= 120
+
+
+APPROVED = "disruptions: {restartApprovalMode: Automatic}"
+
+
+def test_an_approved_restart_whose_edit_is_taken_back_in_time_is_not_made(lab: Lab) -> None:
+    found = running(lab, web(extra=APPROVED))
+    before = found.running
+    with lab.session() as session:  # as a death right after the request was noted leaves it
+        nonce = before.nonce if before is not None else ""
+        request = requests.Request("Restart", "restartApprovalMode Automatic", nonce=nonce, changes="[…]")
+        session.store.note(found.uid, requests.NOTE, request.text(), unsettles=True)
+    lab.apply(web(extra=APPROVED))
+    assert found.running is before
+    assert waiting(lab) == []
+    lab.apply(web(cores=2, extra=APPROVED))
+    assert found.running is not None
+    assert found.running.cpu.cores == 2, "the same edit, made again, is approved again"
+
+
+def test_what_somebody_else_changed_restarts_no_guest(lab: Lab) -> None:
+    """Approved are the changes of the manifest."""
+    found = running(lab, web(cores=1, extra=APPROVED))
+    assert found.running is not None
+    nonce = found.running.nonce
+    found.running = replace(found.running, cpu=found.running.cpu.with_cores(2))
+    lab.resume()
+    assert found.running.nonce == nonce
+    assert [entry["path"] for entry in waiting(lab)] == ["cpu.cores"]

@@ -31,7 +31,7 @@ from vmctl.planning.networks import network_of
 from vmctl.planning.phases import ON
 from vmctl.planning.plans import Note, Plan, World
 from vmctl.planning.power import Wish, noted, wish
-from vmctl.planning.requests import Request
+from vmctl.planning.requests import Request, goes_off_first
 from vmctl.planning.room import room
 from vmctl.planning.steps import (
     CutPower,
@@ -70,7 +70,11 @@ def plan(world: World, mac: str) -> Plan:
         return _resting(
             world, spec, needs, "Pending", Condition("Running", "False", "InternalVirtualMachineError", message)
         )
-    asked = wish(spec.run_policy, world.domain, noted(world.notes), world.place.boot_id, requests.active(world.notes))
+    request = requests.active(world.notes)
+    if request is not None and _is_pointless(request, world, difference):
+        back = request.taken_back(world.object, "NothingWaits", "the changes that it was for were taken back")
+        return Plan(world.object.status, (back,), settled=False)
+    asked = wish(spec.run_policy, world.domain, noted(world.notes), world.place.boot_id, request)
     if world.domain is not None and world.domain.power != "off":
         found = _on(world, spec, needs, wanted, difference, asked)
     elif not asked.on or _left_as_found(world, asked):
@@ -153,7 +157,7 @@ def _on(
     steps = _work(world, spec, needs, wanted, difference, asked)
     notes = _told(world, picture)
     if request is not None and requests.fulfilled(request, domain):
-        steps = (*steps, request.answered(world.object))
+        steps = (*steps, request.answered(world.object, left=bool(picture.waiting)))
         if request.verb == "Restart":
             notes = (*notes, Note("Restarted", f"the machine was restarted ({request.why})"))
     elif picture.waiting and world.failure is None and asked.on:
@@ -203,11 +207,12 @@ def _left_alone(world: World, difference: Difference) -> frozenset[str]:
 
 def _automatic(world: World, spec: VirtualMachineSpec, needs: Dependencies, difference: Difference) -> tuple[Step, ...]:
     """The restart that restartApprovalMode Automatic approves, once for the same changes: what a restart did not bring
-    another one will not bring either. Never one that would leave the machine off, nor for what is merely reported.
+    another one will not bring either. Never one that would leave the machine off, nor for what somebody else changed:
+    what is approved is the manifest's changes.
     """
     domain = world.domain
     before = requests.requested(world.notes)
-    waiting = difference.waiting_beside(_left_alone(world, difference))
+    waiting = difference.waiting_beside(frozenset(difference.drift.running))
     changes = json.dumps(waiting, sort_keys=True)
     if (
         spec.disruptions.restart_approval_mode != "Automatic"
@@ -215,11 +220,18 @@ def _automatic(world: World, spec: VirtualMachineSpec, needs: Dependencies, diff
         or domain is None
         or domain.power != "running"
         or not needs.ready
-        or (before is not None and (not before.done or before.changes == changes))
+        or (before is not None and (not before.done or (before.changes == changes and not before.withdrawn)))
     ):
         return ()
     nonce = domain.running.nonce if domain.running is not None else ""
     return (Request("Restart", "restartApprovalMode Automatic", nonce=nonce, changes=changes).asked_of(world.object),)
+
+
+def _is_pointless(request: Request, world: World, difference: Difference) -> bool:
+    """Whether a restart of ours has nothing to bring any more, and its guest was not told to power off yet."""
+    note = noted(world.notes)
+    untold = note is not None and note.intent == "on" and goes_off_first(request, world.domain)
+    return bool(request.changes) and untold and not difference.waiting
 
 
 def _phase(world: World, domain: Domain, asked: Wish) -> str:

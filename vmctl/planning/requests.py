@@ -49,10 +49,11 @@ class Request:
         what = f"{self.verb.lower()} the machine ({self.why})"
         return Remember(machine.key, machine.uid, NOTE, self.text(), what, told=True)
 
-    def answered(self, machine: Object) -> Remember:
-        """The step that notes that it was carried out."""
+    def answered(self, machine: Object, *, left: bool = False) -> Remember:
+        """The step that notes that it was carried out; `left`: the changes that it was for wait on all the same."""
         what = f"{self.verb.lower()} is done ({self.why})"
-        return Remember(machine.key, machine.uid, NOTE, replace(self, done=True).text(), what)
+        done = replace(self, done=True, changes=self.changes if left else "")
+        return Remember(machine.key, machine.uid, NOTE, done.text(), what)
 
     def taken_back(self, machine: Object, reason: str, why: str) -> Remember:
         """The step that notes that it is not to be carried out any more, and wakes the machine's pass."""
