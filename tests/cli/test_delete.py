@@ -125,3 +125,12 @@ def test_from_file_goes_with_names(world: World, home: Path) -> None:
     refused = world.run("delete", "-f", str(home), "--from-file")
     assert refused.code == 2
     assert "goes with names" in refused.err
+
+
+def test_a_word_for_several_kinds_deletes_no_data(world: World, home: Path) -> None:
+    with Store.open(world.directory, clock=lambda: 0.0) as store:
+        store.create(Key("VirtualDisk", "default", "data"), {"spec": {"persistentVolumeClaim": {"size": "1Gi"}}})
+    refused = world.run("delete", "all", "--all")
+    assert (refused.code, refused.out) == (2, "")
+    assert "'all' would delete disks with their data (data); nothing was changed" in refused.err
+    assert world.run("get", "vd", "-o", "name").out.endswith("/data\n")

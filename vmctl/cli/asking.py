@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Document = dict[str, object]
 
 _CLUSTER_CATEGORY = "virtualization-cluster"
-_CATEGORIES = ("all", "virtualization", _CLUSTER_CATEGORY)  # kubectl's: one word for several kinds
+CATEGORIES = ("all", "virtualization", _CLUSTER_CATEGORY)  # kubectl's: one word for several kinds
 
 
 class Asked(NamedTuple):
@@ -165,7 +165,7 @@ def _kinds(words: str) -> tuple[Kind, ...]:
 
 
 def _category(word: str) -> tuple[Kind, ...]:
-    if word.lower() not in _CATEGORIES:
+    if word.lower() not in CATEGORIES:
         return ()
     namespaced = word.lower() != _CLUSTER_CATEGORY
     ours = [kind for kind in registry.KINDS if kind.group == registry.VIRTUALIZATION and kind.namespaced == namespaced]

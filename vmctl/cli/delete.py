@@ -163,7 +163,19 @@ def _of_names(session: Session, what: tuple[str, ...], selector: str, *, everyth
             keys += [Key(each.kind.name, namespace, asking.name_of(document)) for document in answer.documents]
         else:
             raise UsageError(f"say which {each.kind.plural}", remedy="give names, -l or --all")
+    if any(word in asking.CATEGORIES for word in what[0].lower().split(",")):
+        _spare_disks(keys, what[0])
     return keys
+
+
+def _spare_disks(keys: Sequence[Key], category: str) -> None:
+    """Refuse to delete data that only a word for several kinds has named."""
+    disks = ", ".join(key.name for key in keys if key.kind == "VirtualDisk")
+    if disks:
+        raise UsageError(
+            f"'{category}' would delete disks with their data ({disks}); nothing was changed",
+            remedy="name the kinds, for example  vmctl delete vm,vi --all ; disks: vmctl delete vd NAME",
+        )
 
 
 def _ask(keys: Sequence[Key]) -> None:
