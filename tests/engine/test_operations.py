@@ -302,7 +302,7 @@ def test_force_does_not_wait_for_a_shutdown_under_way(lab: Lab) -> None:
 
 def test_a_stop_that_is_deleted_cuts_no_power(lab: Lab) -> None:
     """The guest does not hear the shutdown, and who asked for it takes that back."""
-    lab.apply(web(more="terminationGracePeriodSeconds: 2"))
+    lab.apply(web(more="terminationGracePeriodSeconds: 8"))
     first = nonce(lab)
     lab.world.machines[lab.uid("web")].hears_shutdown = False
     key = Key(OPERATION, "default", "off")

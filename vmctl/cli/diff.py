@@ -44,6 +44,7 @@ def command(
     """Show what apply would do and what it would cost.
 
     Exit code 0: nothing; 1: differences; 2 and more: an error. What is printed here is what apply does: the same plan.
+    A change that was applied and waits for a restart is a difference until it has had one.
     """
     from vmctl.engine.applying import judge
     from vmctl.engine.previewing import look

@@ -76,10 +76,11 @@ def report(result: engine.Result, goal: Iterable[Key], working: engine.Session, 
     What failed beside the goal, left over from before, is told as a remark and does not count.
     """
     from vmctl.planning import goals
+    from vmctl.resources import registry
 
     goal = list(goal)
     for key, why in result.failed.items():
-        if key not in goal:
+        if key not in goal and not registry.BY_NAME[key.kind].once:  # what is over was told when it ended
             output.remark(f"{key} failed: {why}")
     some_failed = False
     for key in goal:
@@ -91,6 +92,9 @@ def report(result: engine.Result, goal: Iterable[Key], working: engine.Session, 
         why = result.failed.get(key) or goals.missing(item)
         if why:
             output.line(f"{key} {'failed' if failed else 'pending'}: {why}")
+        waits = ", ".join(str(entry["path"]) for entry in item.status.get("restartAwaitingChanges") or ())
+        if waits:
+            output.remark(f"{key.short}: waits for a restart: {waits}")
     if some_failed and not result.timed_out:
         return SOME_FAILED
     if wait and result.timed_out and result.unreached:

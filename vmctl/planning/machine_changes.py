@@ -18,7 +18,7 @@ from vmctl.resources.keys import Key
 from vmctl.resources.policies import FEATURE_GATES, Effect, Facts, Verdict, dotted
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from vmctl.planning.changes import Entry
     from vmctl.planning.hardware import Cpu, Disk, Hardware
@@ -39,6 +39,7 @@ class Difference:
 
     judged: tuple[Judged, ...] = ()
     defined_differs: bool = False
+    seed_differs: bool = True  # the medium that sets the guest up is not the one that the definition was written for
     klass: tuple[Entry, ...] = ()  # what the class says otherwise than it did at the start
     drift: Drift = field(default_factory=Drift)
 
@@ -69,9 +70,7 @@ class Difference:
             reasons = {dotted(item.change.path): item.verdict.reason for item in judged}
             for entry in entries(item.change for item in judged):
                 path = str(entry["path"])
-                reason = reasons.get(path) or "; ".join(
-                    sorted({text for at, text in reasons.items() if at.startswith(path)})
-                )
+                reason = reasons.get(path) or _joined(text for at, text in reasons.items() if at.startswith(path))
                 found.append(Waiting(path, entry.get("currentValue"), entry.get("desiredValue"), words, reason))
         found += [
             Waiting(
@@ -95,13 +94,19 @@ def compare(world: World, spec: VirtualMachineSpec, wanted: Hardware) -> Differe
     drift = Drift.of(world, domain, desired, projected(wanted, desired), attachments.aliases(wanted))
     shown = domain.running or domain.defined
     judged = tuple(_judged(world, spec, shown, desired, drift)) if shown is not None else ()
-    defined = domain.defined
-    differs = defined is None or any(True for _ in diff(projected(defined, desired), projected(wanted, desired)))
-    differs = differs or (defined is not None and _built_otherwise(defined.cpu, wanted.cpu))
-    differs = differs or (defined is not None and attachments.defined_differs(defined, wanted))
+    differs, seed_differs = _definition(domain.defined, wanted, desired)
     klass = _class(domain.running.cpu, wanted.cpu) if domain.running is not None else ()
     present = (_once_ready(item, wanted) for item in judged if item.verdict.effect is not Effect.NONE)
-    return Difference(tuple(present), differs, klass, drift)
+    return Difference(tuple(present), differs, seed_differs, klass, drift)
+
+
+def _definition(defined: Hardware | None, wanted: Hardware, desired: VirtualMachineSpec) -> tuple[bool, bool]:
+    """Whether the definition is not as wanted, and whether that concerns the medium that sets the guest up."""
+    if defined is None:
+        return True, True
+    found = list(diff(projected(defined, desired), projected(wanted, desired)))
+    beside = _built_otherwise(defined.cpu, wanted.cpu) or attachments.defined_differs(defined, wanted)
+    return bool(found) or beside, any(change.path[0] == "provisioning" for change in found)
 
 
 def live_steps(uid: str, difference: Difference, wanted: Hardware) -> Iterator[Live]:
@@ -164,6 +169,12 @@ def _judged(
         judged = judge(change, opened if drifted else facts)
         waits = held and judged.verdict.effect is Effect.LIVE
         yield replace(judged, verdict=Verdict(Effect.RESTART, f"{RECONCILE} is {PAUSED}")) if waits else judged
+
+
+def _joined(reasons: Iterable[str]) -> str:
+    """Several reasons in one sentence; what another one says too, and more, is not said twice."""
+    known = sorted(set(reasons))
+    return "; ".join(one for one in known if not any(other != one and other.startswith(one) for other in known))
 
 
 def _grows(item: Judged) -> bool:

@@ -181,7 +181,7 @@ def _work(
     state = world.domain.power if world.domain is not None else "off"
     steps: tuple[Step, ...] = needs.make
     if state in ("running", "paused") and world.failure is None and _may_define(world, difference):
-        seed = (needs.write_seed,) if needs.write_seed else ()  # the new definition names it; QEMU has the old one open
+        seed = (needs.write_seed,) if needs.write_seed and difference.seed_differs else ()
         steps = (*steps, *seed, Define(wanted))
     if not asked.on:
         steps = (*steps, machine_end.switch_off(world, spec, asked))
