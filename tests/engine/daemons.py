@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.engine.lab import Lab
+    from vmctl.hypervisor.driver import Driver
     from vmctl.planning.objects import Object
     from vmctl.planning.observed import Listed
     from vmctl.state.events import Event
@@ -83,6 +84,7 @@ class Daemon:
     pruning: Pruning | None = None
     recursive: bool = False
     supervisor: Supervisor | None = None
+    connect: Callable[[str], Driver] | None = None  # to another host than the one in memory, for an installation
     clock: LeapingClock = field(default_factory=LeapingClock)
     ended_in_time: list[bool] = field(default_factory=list[bool])
 
@@ -95,8 +97,11 @@ class Daemon:
         store = self._opened.enter_context(Store.open(self.lab.state, clock=self.clock.now))
         lock = self._opened.enter_context(EngineLock(self.lab.state))
         assert taken(lock, COMMAND)
-        place = Place(store.installation, str(self.lab.state), store.hash_key, self.lab.boot)
-        self.host = driver = Host(self.lab.world, store.installation)
+        room = {} if self.connect is None else {"overcommit_memory": 1e6, "overcommit_cpu": 1e6}
+        place = Place(store.installation, str(self.lab.state), store.hash_key, self.lab.boot, **room)
+        self.host = Host(self.lab.world, store.installation)
+        driver = self.connect(store.installation) if self.connect is not None else self.host
+        self._opened.callback(driver.close)
         self.session = Session(store, driver, Ledger(store), place, self.clock)
         cache = self._opened.enter_context(ParseCache(self.lab.state / "manifests.cache"))
         watching.quiet_leases()
