@@ -14,7 +14,7 @@ import threading
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -209,21 +209,34 @@ def unheard() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+class Minutes(Protocol):
+    """What a daemon goes through."""
+
+    def minute(self, number: int) -> None: ...
+
+    def settle(self) -> None: ...
+
+
+def lived(daemon: Daemon, hour: Minutes, minutes: int) -> tuple[Held, Held]:
+    """What is held after a third of the time, and at its end, each when nothing is left to do."""
+    daemon.resynced()
+    for number in range(minutes // 3):
+        hour.minute(number)
+    hour.settle()
+    before = Held.by(daemon.lab)
+    for number in range(minutes // 3, minutes):
+        hour.minute(number)
+    hour.settle()
+    return before, Held.by(daemon.lab)
+
+
 def endure(lab: Lab, machines: int, minutes: int) -> None:
     names = tuple(f"vm-{number}" for number in range(machines))
     lab.world.host = replace(lab.world.host, cpus=8 * machines, memory_kib=1 << 30)  # nobody waits for room
     daemon = Daemon(lab, pruning=Pruning(30.0, "all"))
     hour = Hour(daemon, names)
     with daemon:
-        daemon.resynced()
-        for number in range(minutes // 3):
-            hour.minute(number)
-        hour.settle()
-        before = Held.by(lab)
-        for number in range(minutes // 3, minutes):
-            hour.minute(number)
-        hour.settle()
-        after = Held.by(lab)
+        before, after = lived(daemon, hour, minutes)
         hour.leave()
         hour.settle()
         is_as_the_files_say(hour)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.engine.daemons import Daemon
 from tests.engine.manifests import blank, machine
-from tests.engine.test_soak import GROWTH, MINUTE_S, Held, unheard
+from tests.engine.test_soak import GROWTH, MINUTE_S, lived, unheard
 from vmctl.engine.gathering import Pruning
 from vmctl.hypervisor.libvirt_driver import LibvirtDriver
 
@@ -126,15 +126,7 @@ def endure(lab: Lab, connection: Any, machines: int, minutes: int) -> None:
     )
     hour = Hour(daemon, connection, tuple(f"vm-{number}" for number in range(machines)))
     with daemon:
-        daemon.resynced()
-        for number in range(minutes // 3):
-            hour.minute(number)
-        hour.settle()
-        before = Held.by(lab)
-        for number in range(minutes // 3, minutes):
-            hour.minute(number)
-        hour.settle()
-        after = Held.by(lab)
+        before, after = lived(daemon, hour, minutes)
         hour.is_as_the_files_say()
     assert daemon.ended_in_time == [True]
     assert after.objects <= before.objects * (1 + GROWTH)

@@ -57,6 +57,10 @@ class Executor:
         self.store.finish(entry)
 
     def _perform(self, item: Object, step: steps.Step, progress: Callable[[plans.Progress], None]) -> None:
+        if isinstance(step, steps.Live):
+            if not live.perform(self.store, self.driver, item, step):
+                self.ledger.changed(item.key, ())  # an attachment tells why
+            return
         match step:
             case steps.ImportLayer() | steps.CreateBlank() | steps.CreateOverlay() | steps.CopyLayer():
                 self._make(step, progress)
@@ -83,9 +87,6 @@ class Executor:
                 self.ledger.forget(item)
             case steps.Define() | steps.Start() | steps.ShutDown() | steps.CutPower() | steps.Undefine():
                 self.powering.perform(item, step)
-            case steps.SetCores() | steps.SetCoreFraction() | steps.SetMemory() | steps.PlugDisk() | steps.UnplugDisk():
-                if not live.perform(self.store, self.driver, item, step):
-                    self.ledger.changed(item.key, ())  # an attachment tells why
             case steps.Remember():
                 self.store.note(step.uid, step.name, step.text, unsettles=True)
                 self.ledger.changed(step.key, ())
