@@ -14,7 +14,7 @@ from vmctl.errors import Bug, VmctlError
 from vmctl.planning import addresses, attachments, classes, disks, images, machines, operations
 from vmctl.planning.drift import is_held
 from vmctl.planning.plans import Failure, Plan, Progress, World
-from vmctl.planning.power import NOTE, PowerNote, noted, unnoticed
+from vmctl.planning.power import NOTE, news, noted
 from vmctl.planning.steps import CutPower, ShutDown, Start, Undefine
 
 if TYPE_CHECKING:
@@ -129,14 +129,12 @@ class Passes:
                 return plain.plan(world)
 
     def _noticed(self, world: World) -> World:
-        """The world, after recording that a machine is up if that is news to us."""
-        domain, boot = world.domain, world.place.boot_id
-        if not unnoticed(domain, noted(world.notes), boot):
+        """The world, after recording what happened to the power of a machine if that is news to us."""
+        note = news(world.domain, noted(world.notes), world.place.boot_id, world.now)
+        if note is None:
             return world
-        nonce = domain.running.nonce if domain is not None and domain.running is not None else ""
-        note = PowerNote("on", boot, nonce, since=world.now).text()
-        self.store.note(world.object.uid, NOTE, note)
-        return replace(world, notes={**world.notes, NOTE: note})
+        self.store.note(world.object.uid, NOTE, note.text())
+        return replace(world, notes={**world.notes, NOTE: note.text()})
 
     def _failure(self, item: Object) -> Failure | None:
         """The last failure, unless the manifest has changed since, or a clock that was set back would prolong it."""

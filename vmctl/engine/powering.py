@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from vmctl.planning.power import NOTE, PowerNote
 from vmctl.storage.access import access
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from vmctl.engine.clock import Clock
     from vmctl.hypervisor.driver import Driver
@@ -56,15 +57,13 @@ class Powering:
             case steps.Start():
                 self._start(step)
             case steps.ShutDown():
-                self._intend(step.uid, PowerNote("stopping", self.place.boot_id, why=step.why))
-                self._shut_down(item, step)
-                self._intend(step.uid, PowerNote("off", self.place.boot_id, why=step.why))
-            case steps.CutPower(meant=True):
-                self._intend(step.uid, PowerNote("stopping", self.place.boot_id, why=step.why))
+                with self._meant_off(step):
+                    self._shut_down(item, step)
+            case steps.CutPower(cause=None):
                 self.driver.destroy(step.uid)
-                self._intend(step.uid, PowerNote("off", self.place.boot_id, why=step.why))
             case steps.CutPower():
-                self.driver.destroy(step.uid)
+                with self._meant_off(step):
+                    self.driver.destroy(step.uid)
             case steps.Undefine():
                 self.driver.undefine(step.uid)
 
@@ -87,6 +86,14 @@ class Powering:
                     remedy="; ".join(dict.fromkeys(finding.remedy for finding in findings)),
                 )
             self.reached.add(directory)
+
+    @contextmanager
+    def _meant_off(self, step: steps.ShutDown | steps.CutPower) -> Iterator[None]:
+        """Note that a machine is on its way off, and then that it is."""
+        note = PowerNote("stopping", self.place.boot_id, why=step.why, cause=step.cause)
+        self._intend(step.uid, note)
+        yield
+        self._intend(step.uid, replace(note, intent="off"))
 
     def _intend(self, uid: str, note: PowerNote) -> None:
         self.store.note(uid, NOTE, note.text())

@@ -9,6 +9,7 @@ from vmctl.planning.machine_hardware import projected
 from vmctl.planning.machine_status import Picture
 from vmctl.planning.networks import network_of
 from vmctl.planning.plans import Plan
+from vmctl.planning.power import Cause
 from vmctl.planning.steps import (
     CutPower,
     DeleteObject,
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 
 def switch_off(world: World, spec: VirtualMachineSpec, asked: Wish) -> Step:
     """The step that switches a machine off, as it was asked."""
+    if asked.off is None:
+        raise AssertionError("called for a machine that is to be off")
     if asked.cut:
-        return CutPower(world.object.uid, asked.why)
-    return ShutDown(world.object.uid, _grace_s(world, spec), asked.why)
+        return CutPower(world.object.uid, asked.why, asked.off)
+    return ShutDown(world.object.uid, _grace_s(world, spec), asked.why, asked.off)
 
 
 def _grace_s(world: World, spec: VirtualMachineSpec) -> int:
@@ -48,9 +51,9 @@ def leave(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: str)
     if domain is not None and domain.power != "off":
         forced = item.annotations.get(FORCE) == "true"
         step: Step = (
-            CutPower(item.uid, "it is deleted by force")
+            CutPower(item.uid, "it is deleted by force", Cause.DELETION)
             if forced
-            else ShutDown(item.uid, _grace_s(world, spec), "it is deleted")
+            else ShutDown(item.uid, _grace_s(world, spec), "it is deleted", Cause.DELETION)
         )
         return Plan(status, (step,), settled=False)
     steps: list[Step] = [Undefine(item.uid)] if domain is not None else []

@@ -4,11 +4,11 @@ nor a new boot of the host starts it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from vmctl.planning import power, requests
 from vmctl.planning.conditions import seconds
-from vmctl.planning.power import PowerNote, noted
+from vmctl.planning.power import Cause, PowerNote, noted
 from vmctl.planning.steps import Remember
 
 if TYPE_CHECKING:
@@ -24,26 +24,42 @@ def steps(world: World, asked: Wish) -> tuple[Remember, ...]:
     What its guest switched off is noted later: a host on its way down switches guests off too, and starts them again.
     """
     request = requests.active(world.notes)
-    over = request is not None and (request.verb == "Stop" or (asked.why == power.ALWAYS_OFF and not request.operation))
+    by_policy = asked.off is Cause.ALWAYS_OFF and request is not None and not request.operation
+    over = request is not None and (request.verb == "Stop" or by_policy)
     answered = (request.answered(world.object),) if request is not None and over else ()
-    note = noted(world.notes)
-    meant_off = note is not None and note.intent in ("off", "stopping") and note.why == asked.why
-    by_request = request is not None and request.verb == "Stop"
-    by_manual = asked.why == power.MANUAL and (note is None or note.intent == "on" or note.why == power.ALWAYS_OFF)
-    by_policy = asked.why == power.ALWAYS_OFF and note is not None  # the last policy counts, not who stopped it before
-    at = due(world, asked)
-    rests = by_manual or ((by_request or by_policy) and not meant_off) or (at is not None and world.now >= at)
-    if asked.on or not rests:
+    if asked.off is None or not _is_news(world, asked, asked.off):
         return answered
-    text = PowerNote("off", world.place.boot_id, why=asked.why).text()
+    text = PowerNote("off", world.place.boot_id, why=asked.why, cause=asked.off).text()
     item = world.object
     return (Remember(item.key, item.uid, power.NOTE, text, "note that the machine stays off"), *answered)
+
+
+def _is_news(world: World, asked: Wish, cause: Cause) -> bool:
+    """Whether that a machine is meant to be off is to be noted. Of policies the last counts, not who stopped it before;
+    Manual leaves off what was off by anything but a policy.
+    """
+    note = noted(world.notes)
+    before = note.meant_off if note is not None else None
+    match cause:
+        case Cause.MANUAL:
+            return before is Cause.ALWAYS_OFF or note is None or note.intent == "on"
+        case Cause.ALWAYS_OFF:
+            return note is not None and before is not cause
+        case Cause.STOP:
+            return before is not cause and requests.active(world.notes) is not None
+        case Cause.GUEST:
+            at = due(world, asked)
+            return at is not None and world.now >= at
+        case Cause.RESTART | Cause.DELETION:  # never of a machine that rests
+            return False
+        case _:
+            assert_never(cause)
 
 
 def due(world: World, asked: Wish) -> float | None:
     """When a machine whose guest switched it off counts as stopped for good."""
     note = noted(world.notes)
-    if asked.on or note is None or note.intent != "on" or asked.why in (power.MANUAL, power.ALWAYS_OFF):
+    if asked.off is not Cause.GUEST or note is None or note.intent != "on":
         return None
     known = (world.object.status.get("stats") or {}).get("phasesTransitions") or ()
     since = seconds(known[-1]["timestamp"]) if known and known[-1]["phase"] == "Stopped" else world.now

@@ -112,8 +112,8 @@ def _left_as_found(world: World, asked: Wish) -> str:
         return ""
     if world.domain is None:
         return f"its definition was removed behind our back; {RECONCILE} is {DETECT_ONLY}"
-    destroyed = world.domain.power_reason == "destroyed"
-    return f"switched off (destroyed) behind our back; {RECONCILE} is {DETECT_ONLY}" if destroyed else ""
+    how = power.how_off(world.domain, noted(world.notes))
+    return f"switched off ({how}) behind our back; {RECONCILE} is {DETECT_ONLY}" if how in power.BY_HAND else ""
 
 
 def _remembering(world: World, plan: Plan, difference: Difference) -> Plan:
@@ -186,7 +186,7 @@ def _work(
     if not asked.on:
         steps = (*steps, machine_end.switch_off(world, spec, asked))
     elif state == "crashed":
-        steps = (*steps, CutPower(world.object.uid, "it crashed", meant=False))
+        steps = (*steps, CutPower(world.object.uid, "it crashed", None))
     elif state == "running":
         steps = (*steps, *live_steps(world.object.uid, difference, wanted))
         steps = (*steps, *attachments.live_steps(world, wanted, left_alone=_left_alone(world, difference)))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 Power = Literal["off", "running", "paused", "stopping", "crashed"]
 SAVED = "saved"  # the reason of a machine that is off with its memory on disk: its guest goes on from there
+TERMINATED = "terminated"  # of one whose QEMU somebody ended by a signal: known to a driver that listened then
 
 
 @dataclass(frozen=True, slots=True)

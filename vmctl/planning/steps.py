@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from vmctl.planning.hardware import Disk, Hardware
     from vmctl.planning.observed import NatNetwork
+    from vmctl.planning.power import Cause
     from vmctl.resources.keys import Key
 
 
@@ -242,6 +243,7 @@ class ShutDown:
     uid: str
     grace_s: int
     why: str
+    cause: Cause
 
     def describe(self) -> str:
         return f"shut the machine down ({self.why}; power is cut after {self.grace_s} s)"
@@ -249,11 +251,11 @@ class ShutDown:
 
 @dataclass(frozen=True, slots=True)
 class CutPower:
-    """Switch a machine off at once. `meant`: it is to be off; else what crashed is only cleared away."""
+    """Switch a machine off at once. Without a cause it is not to be off: what crashed is only cleared away."""
 
     uid: str
     why: str
-    meant: bool = True
+    cause: Cause | None
 
     def describe(self) -> str:
         return f"cut the power ({self.why})"
