@@ -17,11 +17,14 @@ cannot be is refused (`Impossible`): a rule that is right about an impossible wo
     layers:
     - of: VirtualImage ubuntu         the owner; size as a quantity; class, exists, finished, format, cdrom, id
     domain:                           the planned machine in libvirt
-      power, reason
+      power, reason, name, sizes
       defined, running                `as the spec`, or what in the spec was different then
-      agent, sizes
+      plugged: [running, defined]     the sides that have what attachments plug in
+      room: none                      it was started before the gates were on that the world has
+      nonce                           of what runs, if it is another instance than notes speak of
     guest, firmware, foreign          what the agent and the firmware said; a stranger's uuid
-    notes: {intent, boot}             what was recorded of the machine's power
+    notes: {power, request, refused}  what was recorded of the machine, see noted.py
+      seen: {running, defined, …}     and how the last pass saw it, in the words of `domain`
     machine                           of a planned operation: the power of its machine
     asked: {verb, of}                 and what is noted with that machine; `of` names the operation that asked
     failure: {reason, message, …}     with `in`: seconds until it is tried again
@@ -39,16 +42,20 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 
 from tests.memory_driver import HOST
+from tests.planning import noted
 from vmctl.engine import built_in
 from vmctl.manifests.judging import judge
 from vmctl.network import networks
-from vmctl.planning import addresses, attachments, classes, disks, images, machines, operations, plain, power, requests
+from vmctl.planning import addresses, attachments, classes, disks, drift, images, machines, operations, plain, requests
 from vmctl.planning.conditions import timestamp
 from vmctl.planning.dependencies import gather
+from vmctl.planning.machine_changes import compare
 from vmctl.planning.machine_hardware import Parts, hardware
+from vmctl.planning.module_settings import feature_gates
 from vmctl.planning.objects import Object, Objects
 from vmctl.planning.observed import Domain, Guest, Host
 from vmctl.planning.plans import Failure, LayerSeen, Place, Plan, Progress, World
+from vmctl.planning.room import NO_ROOM, room
 from vmctl.planning.steps import Layer
 from vmctl.resources import registry
 from vmctl.resources.keys import Key
@@ -70,6 +77,7 @@ KNOWN = frozenset(
     {"plan", "now", "network", "address", "candidate", "host", "place", "without", "objects", "layers", "domain"}
     | {"guest", "firmware", "foreign", "notes", "failure", "progress", "machine", "asked"}
 )
+OF_DOMAIN = frozenset({"power", "reason", "name", "sizes", "defined", "running", "plugged", "room", "nonce"})
 BESIDE = frozenset({"phase", "status", "uid", "created", "deleted", "owner", "gone"})
 
 
@@ -110,7 +118,12 @@ class Case:
 
 def load(text: str) -> Case:
     """The case that a text describes. Raises Impossible for a world that cannot be."""
-    return _Builder(YAML(typ="safe").load(text)).case()
+    return of(YAML(typ="safe").load(text))
+
+
+def of(said: Json) -> Case:
+    """The case that was read from a text, or composed."""
+    return _Builder(said).case()
 
 
 def key_of(text: str) -> Key:
@@ -268,17 +281,16 @@ class _Builder:
         return Failure(**{"retry_at": again, "generation": item.generation, **fields})
 
     def _notes(self) -> Mapping[str, str]:
-        said = self.said.get("notes")
-        return {power.NOTE: power.PowerNote(**{"boot": PLACE.boot_id, **said}).text()} if said else {}
+        said = {name: fields for name, fields in self.said.get("notes", {}).items() if name != drift.NOTE}
+        try:
+            return noted.texts(said, PLACE.boot_id, _operation_uid)
+        except (KeyError, TypeError) as error:
+            raise Impossible(f"nobody records such a note: {error}") from error
 
     def _asked(self) -> Mapping[str, str]:
         """What the machine of an operation was asked for."""
-        said = dict(self.said.get("asked", {}))
-        if not said:
-            return {}
-        by = key_of(f"VirtualMachineOperation {said.pop('of')}")
-        note = requests.Request(why=f"VirtualMachineOperation {by.name}", operation=uid_of(by), **said)
-        return {requests.NOTE: note.text()}
+        said = self.said.get("asked")
+        return {requests.NOTE: noted.request(said, _operation_uid)} if said else {}
 
     def _machine_domain(self, planned: Object) -> Domain | None:
         if "machine" not in self.said:
@@ -290,6 +302,9 @@ class _Builder:
 
     def _observed(self, world: World) -> World:
         said, foreign = self.said.get("domain"), self.said.get("foreign", "")
+        seen = self.said.get("notes", {}).get(drift.NOTE)
+        if seen is not None:
+            world = replace(world, notes={**world.notes, drift.NOTE: self._seen(world, seen)})
         if said is None:
             if "guest" in self.said or "firmware" in self.said:
                 raise Impossible("a guest without a machine")
@@ -303,23 +318,35 @@ class _Builder:
         return replace(world, domain=domain, guest=guest, firmware_said=self.said.get("firmware", ""))
 
     def _domain(self, world: World, said: Json) -> Domain:
-        state = said.get("power", "off")
-        running = self._hardware(world, said["running"]) if "running" in said else None
-        defined = self._hardware(world, said["defined"]) if "defined" in said else None
+        if not OF_DOMAIN.issuperset(said):
+            raise Impossible(f"a domain has no {', '.join(sorted({*said} - OF_DOMAIN))}")
+        state, item = said.get("power", "off"), world.object
+        running, defined = (
+            self._hardware(world, said, side) if said.get(side) is not None else None for side in ("running", "defined")
+        )
         if (running is None) != (state == "off"):
             raise Impossible(f"a machine that is {state} and {'has no' if running is None else 'has a'} live document")
         if running is None and defined is None:
             raise Impossible("a domain that neither runs nor is defined is none")
         fallback = "shutdown" if state == "off" else "booted"
         sizes = {name: quantity_bytes(size) for name, size in said.get("sizes", {}).items()}
-        item = world.object
-        return Domain(item.uid, item.key.name, state, said.get("reason", fallback), running, defined, block_sizes=sizes)
+        name = said.get("name", item.key.name)
+        return Domain(item.uid, name, state, said.get("reason", fallback), running, defined, block_sizes=sizes)
 
-    def _hardware(self, world: World, changed: Json | str) -> Hardware:
+    def _seen(self, world: World, said: Json) -> str:
+        """The note of the pass that saw the machine so, as that pass wrote it."""
+        spec = world.object.typed(VirtualMachine).spec
+        past = self._domain(world, {"power": "running" if "running" in said else "off", **said})
+        shown = past.running or past.defined
+        assert shown is not None
+        return compare(replace(world, domain=past, notes={}), spec, shown).drift.record
+
+    def _hardware(self, world: World, said: Json, side: str) -> Hardware:
         """What the spec, as it was then, came to, with everything there that is gone by now."""
+        changed: Json | str = said[side]
         document = json.loads(json.dumps(world.object.document))
         if isinstance(changed, dict):
-            document["spec"] = _merged(document["spec"], changed)
+            document["spec"] = merged(document["spec"], changed)
         elif changed != "as the spec":
             raise Impossible(f"{changed!r}: write `as the spec`, or what was different")
         then = replace(world.object, document=document, status={}, deleted=None)
@@ -337,9 +364,12 @@ class _Builder:
         cpu = needs.klass.document["spec"]["cpu"] if needs.klass is not None else {"type": "Host"}
         network = self.networks[0].name if self.networks else ""
         log = f"{STATE}/consoles/{then.uid}.log"
-        parts = Parts(needs.devices, needs.seed, cpu, needs.fraction, MAC, network, log)
+        gates = frozenset() if said.get("room") == "none" else feature_gates(self.objects)
+        space = room(spec, self.host, gates) if gates else NO_ROOM
+        plugged = needs.plugged if side in said.get("plugged", ()) else ()
+        parts = Parts(needs.devices, needs.seed, cpu, needs.fraction, MAC, network, log, space, plugged)
         made = hardware(then, spec, parts, self.place)
-        return replace(made, nonce="of the last start")
+        return replace(made, domain=said.get("name", made.domain), nonce=said.get("nonce", noted.LAST_START))
 
     def _guest(self, domain: Domain) -> Guest:
         if domain.power != "running":
@@ -349,14 +379,18 @@ class _Builder:
         return Guest(said.pop("os", {}), said.pop("hostname", ""), found)
 
 
-def _merged(old: Json, new: Json) -> Json:
+def _operation_uid(name: str) -> str:
+    return uid_of(key_of(f"VirtualMachineOperation {name}"))
+
+
+def merged(old: Json, new: Json) -> Json:
     """New values over old ones, group by group; null takes a field away."""
     result = dict(old)
     for name, value in new.items():
         if value is None:
             result.pop(name, None)
         elif isinstance(value, dict) and isinstance(result.get(name), dict):
-            result[name] = _merged(result[name], value)
+            result[name] = merged(result[name], value)
         else:
             result[name] = value
     return result
