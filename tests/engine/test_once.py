@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,14 +44,20 @@ def home(lab: Lab) -> Path:
 
 
 def apply(lab: Lab, path: Path, *, below: bool = False) -> Applied | None:
-    """Store what a directory or a file declares, and forget what left it; what is said of the operation."""
+    """Store what a directory or a file declares, and forget what left it, as `vmctl apply --keep-going` does; what is
+    said of the operation.
+    """
     loaded = loading.load([str(path)], recursive=below)
-    assert not loaded.problems
     sources = tuple(map(source_of, loaded.directories))
+    looks = [pruning.scan(loaded, source, below=below) for source in sources]
     with lab.session() as session:
-        applied = applying.store_all(session.store, session.ledger, loaded.manifests, sources=sources)
-        for source in sources:
-            pruning.forget(session.store, pruning.scan(loaded, source, below=below))
+        for look in looks:
+            pruning.begin(session.store, look)
+        good = applying.judge(loaded, keep_going=True)
+        applied = applying.store_all(session.store, session.ledger, good, sources=sources)
+        for look in looks:
+            pruning.catch_up(session.store, look)
+            pruning.forget(session.store, look)
     return next((item for item in applied if item.key == OPERATION), None)
 
 
@@ -127,7 +134,7 @@ def test_an_incomplete_look_forgets_nothing(lab: Lab, home: Path) -> None:
     assert OPERATION not in look.present
     with lab.session() as session:
         pruning.forget(session.store, look)
-        assert OPERATION in session.store.remembered(look.source.identity)
+        assert [order.key for order in once.of_source(session.store, look.source)] == [OPERATION]
 
 
 def test_one_that_was_made_by_hand_is_remembered_once_its_directory_declares_it(lab: Lab, home: Path) -> None:
@@ -192,7 +199,7 @@ def test_a_daemon_forgets_what_has_been_absent_for_a_while(lab: Lab) -> None:
         (daemon.directory / "op.yaml").unlink()
         daemon.looked()
         daemon.leap(31)
-        until(lambda: OPERATION not in daemon.session.store.remembered(source_of(str(daemon.directory)).identity))
+        until(lambda: not daemon.session.store.orders())
         daemon.save("op.yaml", operation())
         until(lambda: exists_in(daemon))
 
@@ -228,3 +235,112 @@ def test_what_was_applied_as_a_file_is_not_carried_out_again_with_its_directory(
     apply(lab, home)
     file.write_text(operation())
     assert apply(lab, home) == applying.Applied(OPERATION, "created"), "it left, and came back: it is meant anew"
+
+
+def test_a_document_is_the_same_whichever_way_it_is_reached(lab: Lab, home: Path) -> None:
+    """As a file, with its own directory, or with one above it, and the other way round."""
+    ops = home / "ops"
+    ops.mkdir()
+    file = ops / "op.yaml"
+    file.write_text(operation())
+    assert apply(lab, file) == applying.Applied(OPERATION, "created")
+    collect(lab)
+    assert apply(lab, home, below=True) == applying.Applied(OPERATION, "unchanged")
+    assert apply(lab, ops) == applying.Applied(OPERATION, "unchanged")
+    file.write_text(operation("Stop"))
+    assert apply(lab, ops) == applying.Applied(OPERATION, "created"), "another spec is another order"
+    collect(lab)
+    assert apply(lab, home, below=True) == applying.Applied(OPERATION, "unchanged")
+    file.write_text(operation())
+    assert apply(lab, home, below=True) == applying.Applied(OPERATION, "created"), "and the first one is, after it"
+    collect(lab)
+    file.rename(home / "moved.yaml")
+    assert apply(lab, home) == applying.Applied(OPERATION, "unchanged")
+    assert not exists(lab)
+
+
+def test_what_was_applied_as_a_file_below_is_forgotten_when_it_has_left(lab: Lab, home: Path) -> None:
+    file = home / "ops" / "op.yaml"
+    file.parent.mkdir()
+    file.write_text(operation())
+    apply(lab, file)
+    collect(lab)
+    file.unlink()
+    apply(lab, home)  # which does not read the directory below
+    file.write_text(operation())
+    assert apply(lab, home, below=True) == applying.Applied(OPERATION, "unchanged")
+    file.unlink()
+    apply(lab, home, below=True)
+    file.write_text(operation())
+    assert apply(lab, home, below=True) == applying.Applied(OPERATION, "created")
+
+
+def test_a_document_behind_a_link_is_the_one_that_was_applied_as_a_file(lab: Lab, home: Path) -> None:
+    elsewhere = lab.directory / "elsewhere"
+    elsewhere.mkdir()
+    (home / "ops").symlink_to(elsewhere)
+    (elsewhere / "op.yaml").write_text(operation())
+    assert apply(lab, home / "ops" / "op.yaml") == applying.Applied(OPERATION, "created")
+    collect(lab)
+    assert apply(lab, home, below=True) == applying.Applied(OPERATION, "unchanged")
+    assert not exists(lab)
+
+
+def test_a_clone_that_moves_remembers_what_was_applied_as_a_file(lab: Lab, home: Path) -> None:
+    (home / "ops").mkdir()
+    (home / "ops" / "op.yaml").write_text(operation())
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *who, "-C", str(home), *words], check=True)
+    apply(lab, home)  # known by its commit from now on
+    assert apply(lab, home / "ops" / "op.yaml") == applying.Applied(OPERATION, "created")
+    collect(lab)
+    moved = home.rename(lab.directory / "moved")
+    assert apply(lab, moved, below=True) == applying.Applied(OPERATION, "unchanged")
+    assert not exists(lab)
+
+
+def test_what_the_first_look_could_not_read_has_no_history(lab: Lab) -> None:
+    """A store that was lost: what a bad file asks for may have been carried out before, as what a good one asks for."""
+    path = lab.directory / "home"
+    path.mkdir()
+    (path / "east.yaml").write_text(NAMESPACE)
+    (path / "op.yaml").write_text(operation("Rest"))
+    assert apply(lab, path) is None
+    (path / "op.yaml").write_text(operation())
+    said = apply(lab, path)
+    assert said is not None
+    assert said.done == "not executed"
+    assert apply(lab, path) == applying.Applied(OPERATION, "unchanged")
+    (path / "op.yaml").unlink()
+    apply(lab, path)
+    (path / "op.yaml").write_text(operation())
+    assert apply(lab, path) == applying.Applied(OPERATION, "created"), "it was read, it left, and came back"
+
+
+def test_what_the_first_look_passed_over_has_no_history(lab: Lab) -> None:
+    path = lab.directory / "home"
+    (path / "ops").mkdir(parents=True)
+    (path / "east.yaml").write_text(NAMESPACE)
+    (path / "ops" / "op.yaml").write_text(operation())
+    apply(lab, path)
+    apply(lab, path)
+    said = apply(lab, path, below=True)
+    assert said is not None
+    assert said.done == "not executed"
+    (path / "new").mkdir()
+    (path / "new" / "op.yaml").write_text(operation().replace("restart-web", "restart-again"))
+    apply(lab, path, below=True)
+    with lab.session() as session:
+        assert session.store.get(OPERATION._replace(name="restart-again")) is not None
+
+
+def test_a_daemon_too_has_no_history_of_what_its_first_look_could_not_read(lab: Lab) -> None:
+    with Daemon(lab) as daemon:
+        daemon.save("op.yaml", operation("Rest"))
+        daemon.save("east.yaml", NAMESPACE)
+        until(lambda: daemon.session.store.get(Key("Namespace", "", "east")))
+        daemon.save("op.yaml", operation())
+        until(daemon.session.store.orders)
+        daemon.looked()
+        assert not exists_in(daemon)

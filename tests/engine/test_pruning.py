@@ -484,3 +484,21 @@ def test_a_watched_loss_in_drops_is_measured_as_a_whole(lab: Lab) -> None:
             pruning.refuse_excess([found])
         assert pruning.prune(session.store, session.ledger, found, absences.due(found.keys, 60.0))
         assert [item.key.name for item in session.store.list("Namespace") if item.deleted] == ["east", "north"]
+
+
+def test_a_first_apply_that_left_bad_files_out_owns_only_what_it_took(lab: Lab) -> None:
+    """What stood in a bad file belonged to nobody before, and belongs to nobody when that file is gone."""
+    alone = lab.directory / "south.yaml"
+    alone.write_text(namespace("south"))
+    with lab.session() as session:
+        loaded = loading.load([str(alone)])
+        applying.store_all(session.store, session.ledger, loaded.manifests)
+    home = Directory(lab, "home", east=namespace("east"), bad=f"{namespace('south')}kind: [")
+    loaded = loading.load([str(home.path)])
+    with lab.session() as session:
+        good = applying.judge(loaded, keep_going=True)
+        applied = applying.store_all(session.store, session.ledger, good, sources=[home.source])
+    assert [item.key for item in applied] == [space("east")]
+    home.remove("bad")
+    assert home.apply() == [(space("east"), "unchanged")]
+    assert lab.get("Namespace", "south", "") is not None

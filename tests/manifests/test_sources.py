@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vmctl.errors import UsageError
-from vmctl.manifests.sources import source_of
+from vmctl.manifests.sources import home, source_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,3 +136,37 @@ def test_without_git_nothing_is_guessed(repository: Path, tmp_path: Path, monkey
     with pytest.raises(UsageError) as caught:
         source_of(str(repository))
     assert "install git" in caught.value.remedy
+
+
+def test_a_directory_covers_itself_and_what_lies_below_in_git_and_outside(repository: Path) -> None:
+    top, lab = source_of(str(repository)), source_of(str(repository / "hosts/lab"))
+    for identity in lab.identities:
+        assert top.covers(identity)
+        assert not top.lies_in(identity)
+        assert lab.covers(identity)
+        assert lab.lies_in(identity)
+    assert lab.lies_in(top.identity)
+    assert lab.lies_in(top.by_path)
+    beside = source_of(str(repository / "hosts")).identity + "/laboratory"
+    assert not lab.covers(beside)
+    assert not lab.lies_in(beside)
+    other = "git:c0ffee:hosts/lab"
+    assert not top.covers(other)
+
+
+def test_on_the_way_to_a_file_lie_the_directories_between(repository: Path) -> None:
+    top, file = source_of(str(repository)), f"{repository}/hosts/lab/op.yaml"
+    for name in ("", "hosts", "hosts/lab"):
+        found = source_of(str(repository / name))
+        assert all(top.holds(file, each) for each in found.identities)
+    (repository / "hosts/other").mkdir()
+    beside = source_of(str(repository / "hosts/other"))
+    assert not any(top.holds(file, each) for each in beside.identities)
+    assert not beside.holds(f"{repository}/hosts/other/op.yaml", top.identity), "it lies above"
+
+
+def test_the_home_of_a_file_is_its_directory_without_links(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(repository / "hosts/lab")
+    assert home(str(tmp_path / "link/op.yaml")) == source_of(str(repository / "hosts/lab")).identity
+    assert home(str(tmp_path / "op.yaml")) == f"path:{tmp_path}"
+    assert home(str(tmp_path / "gone/op.yaml")) == f"path:{tmp_path}/gone"

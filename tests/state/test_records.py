@@ -121,12 +121,14 @@ def test_a_directory_that_moved_takes_the_places_of_its_objects_along(store: Sto
 def test_a_source_under_another_id_keeps_what_it_owns_and_remembers(store: Store) -> None:
     store.record_source("path:/srv/one", "/srv/one")
     store.remember("path:/srv/one", VM, "digest")
+    store.note("path:/srv/one", "unread", "[]")
     stored, _ = store.apply(VM, document(), source="path:/srv/one")
     store.rename_source("path:/srv/one", "git:c0ffee:.")
     store.rename_source("path:/srv/one", "git:c0ffee:.")
     assert store.get(VM) == replace(stored, source="git:c0ffee:.")
     assert [source.id for source in store.sources()] == ["git:c0ffee:."]
-    assert (store.remembered("git:c0ffee:."), store.remembered("path:/srv/one")) == ({VM: "digest"}, {})
+    assert store.orders() == [("git:c0ffee:.", VM, "digest")]
+    assert store.notes("git:c0ffee:.") == {"unread": "[]"}
 
 
 def test_what_was_asked_for_once_is_remembered_by_source_until_it_is_forgotten(store: Store) -> None:
@@ -135,9 +137,9 @@ def test_what_was_asked_for_once_is_remembered_by_source_until_it_is_forgotten(s
     store.remember("one", VM, "b")
     store.remember("one", other, "c")
     store.remember("two", VM, "d")
-    assert store.remembered("one") == {VM: "b", other: "c"}
+    assert store.orders() == [("one", VM, "b"), ("one", other, "c"), ("two", VM, "d")]
     store.forget("one", [VM, machine("absent")])
-    assert (store.remembered("one"), store.remembered("two")) == ({other: "c"}, {VM: "d"})
+    assert store.orders() == [("one", other, "c"), ("two", VM, "d")]
 
 
 def test_layers_are_entered_changed_and_struck_out(store: Store) -> None:

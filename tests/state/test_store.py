@@ -176,7 +176,7 @@ def test_a_store_of_any_earlier_version_is_brought_up_to_date(
         assert store.notes(found.uid) == {"power": "off"}
         assert [layer.backing for layer in store.layers()] == [None, "a"]
         assert [source.revision for source in store.sources()] == ["c0ffee"]
-        assert store.remembered("one") == ({VM: "digest"} if version > 1 else {})
+        assert store.orders() == ([("one", VM, "digest")] if version > 1 else [])
         assert (len(store.installation), len(store.hash_key), store.host) == (36, 32, ("uuid-1", "qemu:///system"))
         shape = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
         with store._database.reading() as connection:

@@ -127,6 +127,7 @@ def _apply(
         leaving = pruning.leaving(engine.store, engine.ledger, manifests)
         going = [key for source in leaving for key in source.pruned]
         applying.guard(engine.ledger, applying.changed(engine.ledger, manifests), going)
+        pruning.begin(engine.store)
         applied = applying.store_all(engine.store, engine.ledger, manifests, sources=sources, take_over=take_over)
         provenance.record(engine.store, engine.ledger, applied, manifests, sources)
         for each in applied:

@@ -46,11 +46,19 @@ class Pruning:
         pruning.refuse_excess(found, self.most)
         return found
 
+    def begin(self, store: Store) -> None:
+        """Note what was not read of directories that are applied for the first time."""
+        from vmctl.engine import pruning
+
+        for look in self.looks:
+            pruning.begin(store, look)
+
     def finish(self, store: Store, objects: Objects, *, quiet: bool) -> None:
         """Forget what was carried out once and has left; tell what is left behind where nothing is pruned."""
         from vmctl.engine import pruning
 
         for look in self.looks:
+            pruning.catch_up(store, look)
             pruning.forget(store, look)
             behind = [] if self.wanted or quiet else pruning.left_behind(store, objects, look)
             if behind:

@@ -185,8 +185,7 @@ def _record(store: Store, sources: Iterable[Source], found: once.Sorted) -> dict
             store.rename_source(source.by_path, source.identity)
         store.record_source(source.identity, source.directory, source.commit)
         owners[source.directory] = source.identity
-    for identity, key, digest in found.news:
-        store.remember(identity, key, digest)
+    once.remember(store, found)
     return owners
 
 

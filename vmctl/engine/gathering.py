@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmctl.engine import applying, provenance, pruning
+from vmctl.engine import applying, once, provenance, pruning
 from vmctl.errors import ChangeRefused, GraphError, Problem, UsageError
 from vmctl.manifests import finding, loading, sources, watching
 from vmctl.manifests.memory import Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from vmctl.engine.clock import Clock
     from vmctl.engine.ledger import Ledger
-    from vmctl.engine.pruning import Absences, Leaving, Most
+    from vmctl.engine.pruning import Absences, Leaving, Most, Scan
     from vmctl.manifests.cache import ParseCache
-    from vmctl.manifests.documents import Loaded, Manifest
+    from vmctl.manifests.documents import Manifest
     from vmctl.manifests.sources import Source
     from vmctl.resources.keys import Key
     from vmctl.state.store import Store
@@ -101,8 +101,11 @@ class Gathering:
         problems += self._unknown.values()
         news, refused = self._sifted(self._news(good), found)
         problems += refused
+        looks = [pruning.scan(loaded, source, below=self.recursive) for source in found]
+        for each in looks:
+            pruning.begin(self.store, each)
         applied = self._put(news, found, problems)
-        went, next_s = self._prune(loaded, found, began)
+        went, next_s = self._prune(looks, began)
         self._report(problems, found)
         declared = tuple(item.key for item in good)
         return Look("", (*self._changed(applied), *went), applied, declared, tuple(problems), next_s)
@@ -203,20 +206,20 @@ class Gathering:
             log.info("%s %s", key.short, applied[key])
         return changed
 
-    def _prune(self, loaded: Loaded, found: Sequence[Source], began: float) -> tuple[list[Key], float | None]:
+    def _prune(self, looks: Iterable[Scan], began: float) -> tuple[list[Key], float | None]:
         """Forget and let go of what has been absent long enough; the keys, and when another look can make more of it
         due.
         """
         went: list[Key] = []
         upcoming: list[float] = []
         delay_s = self.prunes.delay_s if self.prunes is not None else pruning.DELAY_S
-        for source in found:
-            look = pruning.scan(loaded, source, below=self.recursive)
-            absences = self._absences.setdefault(source.directory, pruning.Absences(delay_s))
+        for look in looks:
+            absences = self._absences.setdefault(look.source.directory, pruning.Absences(delay_s))
             absences.saw(look, began)
+            pruning.catch_up(self.store, look)
             if look.incomplete:
                 continue
-            waiting = list(self._remembered(source))
+            waiting = [order.key for order in once.of_source(self.store, look.source)]
             pruning.forget(self.store, look, absences.due(waiting, began))
             if self.prunes is not None:
                 left = pruning.leaving(self.store, self.ledger.snapshot(), look)
@@ -239,10 +242,6 @@ class Gathering:
         for one in deletions:
             log.info("%s pruned: %s", one.key.short, one.done)
         return [one.key for one in deletions]
-
-    def _remembered(self, source: Source) -> Iterator[Key]:
-        for identity in source.identities:
-            yield from self.store.remembered(identity)
 
     def _report(self, problems: Sequence[Problem], found: Iterable[Source]) -> None:
         """Tell of files that have become bad, or bad in another way, and of those that are good again."""

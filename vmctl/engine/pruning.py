@@ -21,7 +21,7 @@ from vmctl.planning.usage import ATTACHMENT, device_of
 from vmctl.resources import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from vmctl.engine.deleting import Deletion
     from vmctl.engine.ledger import Ledger
@@ -43,13 +43,14 @@ class Scan:
     """One look at a source: what is declared there, or in what was read together with it.
 
     `incomplete` is the sentence that says why what is absent may be there all the same; empty for a complete look.
-    `below` says that directories below were read too.
+    `below` says that directories below were read too, `unread` which paths in the directory were not.
     """
 
     source: Source
     present: frozenset[Key]
     incomplete: str = ""
     below: bool = False
+    unread: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,10 @@ def scan(loaded: Loaded, source: Source, *, below: bool) -> Scan:
         incomplete = source.in_motion
     elif not declared:
         incomplete = "nothing is declared there"
-    return Scan(source, frozenset(item.key for item in loaded.manifests), incomplete, below)
+    unread = {os.path.realpath(problem.file) for problem in loaded.problems if problem.file}
+    if source.in_motion or not declared:
+        unread.add(source.directory)
+    return Scan(source, frozenset(item.key for item in loaded.manifests), incomplete, below, frozenset(unread))
 
 
 def leaving(store: Store, objects: Objects, look: Scan) -> Leaving:
@@ -178,6 +182,16 @@ def prune(store: Store, ledger: Ledger, found: Leaving, due: Container[Key] | No
     return deleting.let_go(store, ledger, keys, found.retained, found.directory) if keys else []
 
 
+def begin(store: Store, look: Scan) -> None:
+    """Before a source is stored for the first time, note what the look at it did not read."""
+    once.begin(store, look.source, lambda: _not_read(look))
+
+
+def catch_up(store: Store, look: Scan) -> None:
+    """Note what of a source has been read for the first time."""
+    once.catch_up(store, look.source, lambda: _not_read(look))
+
+
 def forget(store: Store, look: Scan, due: Container[Key] | None = None) -> None:
     """Forget what was carried out once and has left the source; nothing after a look that is not complete, or that may
     have passed over it: an operation that is carried out again costs more than one that is remembered too long.
@@ -186,26 +200,33 @@ def forget(store: Store, look: Scan, due: Container[Key] | None = None) -> None:
     """
     if look.incomplete:
         return
-    for identity in look.source.identities:
-        gone = once.gone(store.remembered(identity), look.present)
-        gone = [key for key in gone if due is None or key in due]
-        if gone and not _passed_over(look):
-            store.forget(identity, gone)
+    gone = [order for order in once.of_source(store, look.source) if order.key not in look.present]
+    gone = [order for order in gone if due is None or order.key in due]
+    if gone and next(_passed_over(look), None) is None:
+        for order in gone:
+            store.forget(order.source, [order.key])
 
 
-def _passed_over(look: Scan) -> bool:
-    """Whether something may be declared below a directory, or behind a link that leads nowhere now, that was not read.
+def _not_read(look: Scan) -> list[str]:
+    directory = Path(look.source.directory)
+    return [*(path for path in look.unread if Path(path).is_relative_to(directory)), *_passed_over(look)]
 
-    What is hidden never is.
+
+def _passed_over(look: Scan) -> Iterator[str]:
+    """The paths where something may be declared that was not read: below a directory, or behind a link that leads
+    nowhere now. What is hidden never is.
     """
     for directory, below, names in os.walk(look.source.directory):
         below[:] = [name for name in below if not name.startswith(".")]
-        if below and not look.below:
-            return True
         here = Path(directory)
-        if any((here / name).is_symlink() and not (here / name).exists() for name in names if name[0] != "."):
-            return True
-    return False
+        yield from (
+            str(here / name)
+            for name in names
+            if name[0] != "." and (here / name).is_symlink() and not (here / name).exists()
+        )
+        if not look.below:
+            yield from (str(here / name) for name in below)
+            return
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from vmctl.errors import UsageError
@@ -58,6 +58,43 @@ class Source:
     def identities(self) -> tuple[str, ...]:
         """What the inventory may be kept under, the lasting one first."""
         return tuple(dict.fromkeys((self.identity, self.by_path)))
+
+    def covers(self, identity: str) -> bool:
+        """Whether an identity is that of this directory, or of one below it."""
+        return any(_within(identity, own) for own in self.identities)
+
+    def lies_in(self, identity: str) -> bool:
+        """Whether an identity is that of this directory, or of one above it."""
+        return any(_within(own, identity) for own in self.identities)
+
+    def holds(self, path: str, identity: str) -> bool:
+        """Whether an identity is that of this directory, or of one below it, on the way to a file in it."""
+        way = Path(path).parent.relative_to(self.directory)
+        homes = (f"{realm}:{PurePosixPath(place) / way}" for realm, place in map(_parted, self.identities))
+        return self.covers(identity) and any(_within(each, identity) for each in homes)
+
+
+def home(path: str) -> str:
+    """The lasting identity of the directory that a file lies in; its path where git does not tell."""
+    directory = str(Path(path).resolve().parent)
+    try:
+        return source_of(directory).identity
+    except UsageError:
+        return f"{PATH}{directory}"
+
+
+def _within(inner: str, outer: str) -> bool:
+    """Whether one identity names the directory that the other names, or one below it."""
+    (realm, place), (other, above) = _parted(inner), _parted(outer)
+    return realm == other and PurePosixPath(place).is_relative_to(above)
+
+
+def _parted(identity: str) -> tuple[str, str]:
+    """What the path of an identity is relative to, and the path."""
+    if identity.startswith(PATH):
+        return PATH.rstrip(":"), identity.removeprefix(PATH)
+    git, commit, place = identity.split(":", 2)
+    return f"{git}:{commit}", place
 
 
 def source_of(directory: str) -> Source:

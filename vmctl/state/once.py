@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vmctl.resources.keys import Key
 from vmctl.state.section import Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+class Order(NamedTuple):
+    """What a source has asked for under a name, as the digest of the spec."""
+
+    source: str
+    key: Key
+    digest: str
 
 
 class Once(Section):
@@ -21,11 +29,11 @@ class Once(Section):
         with self._database.writing(durable=True) as connection:
             connection.execute("INSERT OR REPLACE INTO once VALUES (?, ?, ?, ?, ?)", (source, *key, digest))
 
-    def remembered(self, source: str) -> dict[Key, str]:
-        """What a source has asked for, as digests of the specs."""
-        query = "SELECT kind, namespace, name, digest FROM once WHERE source = ?"
+    def orders(self) -> list[Order]:
+        """What every source has asked for, by source and name."""
+        query = "SELECT source, kind, namespace, name, digest FROM once ORDER BY source, kind, namespace, name"
         with self._database.reading() as connection:
-            return {Key(*row[:3]): row[3] for row in connection.execute(query, (source,))}
+            return [Order(row[0], Key(*row[1:4]), row[4]) for row in connection.execute(query)]
 
     def forget(self, source: str, keys: Iterable[Key]) -> None:
         """Drop what has left a source: if it comes back, it is meant anew."""

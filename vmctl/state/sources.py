@@ -48,8 +48,9 @@ class Sources(Section):
             return [Source(*row) for row in connection.execute(query)]
 
     def rename_source(self, old: str, new: str) -> None:
-        """Let a source go by another id and keep all that it owns; nothing when the old id is not known."""
+        """Let a source go by another id, and keep what it owns and remembers; nothing when the old id is not known."""
         with self._database.writing(durable=True) as connection:
             connection.execute("UPDATE objects SET source = ? WHERE source = ?", (new, old))
             connection.execute("UPDATE OR REPLACE once SET source = ? WHERE source = ?", (new, old))
+            connection.execute("UPDATE OR REPLACE notes SET uid = ? WHERE uid = ?", (new, old))
             connection.execute("UPDATE OR REPLACE sources SET id = ? WHERE id = ?", (new, old))
