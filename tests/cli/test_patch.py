@@ -58,6 +58,34 @@ def test_a_default_and_a_list(applied: Applied) -> None:
     applied.idle()
 
 
+ATTACHMENT = """
+apiVersion: virtualization.deckhouse.io/v1alpha2
+kind: VirtualMachineBlockDeviceAttachment
+metadata: {{{name}}}
+spec: {{virtualMachineName: linux-vm, blockDeviceRef: {{kind: VirtualDisk, name: data}}}}
+"""
+
+
+def test_an_attached_disk_is_attached_once(applied: Applied, tmp_path: Path) -> None:
+    """Whatever the verb, what `apply` refuses is refused before anything is written."""
+    plug, again = tmp_path / "plug.yaml", tmp_path / "again.yaml"
+    plug.write_text(ATTACHMENT.format(name="name: plug"))
+    again.write_text(f"{ATTACHMENT}---{ATTACHMENT}".format(name="generateName: again-"))
+    twice = applied.run("create", "-f", str(again))
+    assert (twice.code, twice.out) == (5, "")
+    assert "VirtualDisk data is attached by VirtualMachineBlockDeviceAttachment again-" in twice.err
+    assert applied.run("create", "-f", str(plug)).lines[0].endswith("/plug created")
+    add = '[{"op":"add","path":"/spec/blockDeviceRefs/-","value":{"kind":"VirtualDisk","name":"data"}}]'
+    said = (
+        "spec.blockDeviceRefs.1: VirtualDisk data is attached by VirtualMachineBlockDeviceAttachment plug; delete that"
+    )
+    for words in ((), ("--dry-run",)):
+        ran = applied.run("patch", "vm", "linux-vm", "--type=json", "-p", add, *words)
+        assert (ran.code, ran.out) == (5, "")
+        assert said in ran.err
+    assert applied.file.read_text() == MACHINES
+
+
 def test_a_dry_run_changes_nothing(applied: Applied) -> None:
     ran = applied.run("patch", "vm", "linux-vm", "--dry-run", "-p", CORES)
     assert (ran.code, ran.lines, ran.err) == (0, [f"{LINUX} patched (dry run)"], "")

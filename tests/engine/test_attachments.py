@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.engine.daemons import Daemon, until
 from tests.engine.manifests import attachment, blank, image, machine
 from vmctl.errors import ChangeRefused, Rejected
 from vmctl.planning.conditions import find
@@ -223,6 +224,45 @@ def test_a_second_attachment_that_slipped_in_fails_and_takes_over_when_the_first
     lab.delete(PLUG)
     assert lab.phase(KIND, "again") == "Attached"
     assert "ua-vmbda-again" in runs_with(lab, "db")
+
+
+def test_a_daemon_refuses_a_second_attachment_and_takes_it_when_the_first_has_gone(lab: Lab) -> None:
+    with Daemon(lab) as daemon:
+        daemon.save("machines.yaml", WITH)
+        daemon.becomes(KIND, "plug", "Attached")
+        file = daemon.save("again.yaml", attachment("again", "web", "data"))
+        until(lambda: daemon.runner.bad)
+        (bad,) = daemon.runner.bad
+        assert bad.file == str(file)
+        assert bad.what == (
+            f"{KIND} again is not made: spec.blockDeviceRef: VirtualDisk data is attached by {KIND} plug already;"
+            " delete that one first"
+        )
+        wider = blank("root") + blank("data") + machine("web", "root", "data") + attachment("plug", "web", "data")
+        daemon.save("machines.yaml", wider)
+        until(lambda: len(daemon.runner.bad) == 2)
+        said = next(each.what for each in daemon.runner.bad if each is not bad and each.file != str(file))
+        assert said.startswith(
+            "VirtualMachine web stays as it was: spec.blockDeviceRefs.1: VirtualDisk data is attached"
+        )
+        daemon.rested()
+        assert daemon.phase(KIND, "plug") == "Attached"
+        assert daemon.phase(KIND, "again") == "gone"
+        daemon.save("machines.yaml", BOTH)
+        with daemon.session.store.batch():
+            daemon.session.ledger.mark_deleted(PLUG)
+        daemon.runner.rang()
+        until(lambda: daemon.phase(KIND, "plug") == "gone")
+        daemon.looked()
+        daemon.becomes(KIND, "again", "Attached")
+        assert not daemon.runner.bad
+
+
+def test_of_two_attachments_saved_at_once_the_first_by_name_is_made(lab: Lab) -> None:
+    with Daemon(lab) as daemon:
+        daemon.save("machines.yaml", WITH + attachment("again", "web", "data"))
+        daemon.becomes(KIND, "again", "Attached")
+        assert [bad.what.partition(":")[0] for bad in daemon.runner.bad] == [f"{KIND} plug is not made"]
 
 
 def test_an_attached_disk_is_not_added_to_a_spec(lab: Lab) -> None:

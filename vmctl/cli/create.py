@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmctl.cli import output, working
@@ -12,9 +13,7 @@ from vmctl.errors import ChangeRefused, UsageError
 
 if TYPE_CHECKING:
     from vmctl.cli.session import Session
-    from vmctl.engine.session import Session as Engine
     from vmctl.manifests.documents import Manifest
-    from vmctl.resources.keys import Key
 
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes: no vowels, so no words
 SUFFIX = 5
@@ -31,7 +30,7 @@ SUFFIX = 5
 @pass_session
 def command(session: Session, filename: tuple[str, ...], recursive: bool) -> int:
     """Create objects that do not exist yet; one that exists is an error, and then nothing is created."""
-    from vmctl.engine.applying import judge
+    from vmctl.engine.applying import guard, judge
 
     if not filename:
         raise UsageError("say what to create", remedy="for example  vmctl create -f disk.yaml")
@@ -44,22 +43,25 @@ def command(session: Session, filename: tuple[str, ...], recursive: bool) -> int
                 f"{', '.join(there)} already exist{'s' if len(there) == 1 else ''}",
                 remedy="`vmctl apply` changes what exists",
             )
-        keys = [_create(engine, item) for item in manifests]
-        for key in keys:
-            output.line(f"{key} created")
+        named = [_named(item) for item in manifests]
+        guard(engine.ledger, named)
+        with engine.store.batch():
+            stored = [engine.store.create(each.key, each.document, file=each.path, line=each.line) for each in named]
+        keys = [each.key for each in stored]
+        for each in stored:
+            engine.ledger.learn(each)
+            output.line(f"{each.key} created")
         result = working.converge(engine, keys)
         return working.report(result, keys, engine, wait=False)
 
 
-def _create(engine: Engine, manifest: Manifest) -> Key:
-    key, document = manifest.key, manifest.document
-    if manifest.generate_name:
-        name = generated(manifest.generate_name)
-        key = key._replace(name=name)
-        document = {**document, "metadata": {**document["metadata"], "name": name}}
-    stored = engine.store.create(key, document, file=manifest.path, line=manifest.line)
-    engine.ledger.learn(stored)
-    return key
+def _named(manifest: Manifest) -> Manifest:
+    """A manifest with a name of its own, where it asks for one."""
+    if not manifest.generate_name:
+        return manifest
+    name = generated(manifest.generate_name)
+    metadata = {**manifest.document["metadata"], "name": name}
+    return replace(manifest, key=manifest.key._replace(name=name), document={**manifest.document, "metadata": metadata})
 
 
 def generated(prefix: str) -> str:

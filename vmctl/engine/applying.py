@@ -81,33 +81,32 @@ def guard(ledger: Ledger, manifests: Iterable[Manifest], going: Collection[Key] 
     """Raise ChangeRefused when a manifest asks for what is frozen, would lose data, or cannot be beside the others;
     nothing was written then. `going` are the objects that are pruned in the same breath.
     """
-    manifests = list(manifests)
-    known = [(old, manifest) for manifest in manifests if (old := ledger.get(manifest.key)) is not None]
-    found: list[str] = []
-    if known:
-        from vmctl.planning.guards import refusals  # what judges quantities costs 40 ms to import
-
-        found += [
-            f"{manifest.file}:{manifest.line}: {manifest.key.short}: {path}: {why}"
-            for old, manifest in known
-            for path, why in refusals(old, manifest.document)
-        ]
-    found += _crowding(ledger.snapshot(), manifests, going)
+    by_key = {item.key: item for item in manifests}
+    found = [
+        f"{by_key[key].file}:{by_key[key].line}: {key.short}: {path}: {why}"
+        for key, path, why in objections(ledger, by_key.values(), going)
+    ]
     if found:
         raise ChangeRefused("\n".join([*found, "nothing was changed"]))
 
 
-def _crowding(before: Objects, manifests: Sequence[Manifest], going: Collection[Key]) -> Iterator[str]:
-    """What attachments and their machines leave no room for."""
-    attached = any(item.key.kind == ATTACHMENT for item in manifests)
-    if not attached and next(before.of_kind(ATTACHMENT), None) is None:
-        return
-    from vmctl.planning.guards import crowding  # as above
+def objections(
+    ledger: Ledger, manifests: Iterable[Manifest], going: Collection[Key] = ()
+) -> Iterator[tuple[Key, str, str]]:
+    """What stands against manifests: the object, the field, the reason. `going` as in `guard`."""
+    manifests = list(manifests)
+    known = [(old, manifest) for manifest in manifests if (old := ledger.get(manifest.key)) is not None]
+    if known:
+        from vmctl.planning.guards import refusals  # what judges quantities costs 40 ms to import
 
-    by_key = {item.key: item for item in manifests}
-    after = _declared(before, by_key.values(), going)
-    for key, path, why in crowding(before, after, by_key.keys()):
-        yield f"{by_key[key].file}:{by_key[key].line}: {key.short}: {path}: {why}"
+        for old, manifest in known:
+            yield from ((old.key, path, why) for path, why in refusals(old, manifest.document))
+    before = ledger.snapshot()
+    attached = any(item.key.kind == ATTACHMENT for item in manifests)
+    if attached or next(before.of_kind(ATTACHMENT), None) is not None:
+        from vmctl.planning.guards import crowding  # as above
+
+        yield from crowding(before, _declared(before, manifests, going), {item.key for item in manifests})
 
 
 def _declared(before: Objects, manifests: Iterable[Manifest], going: Iterable[Key] = ()) -> Objects:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from vmctl.engine.ledger import Ledger
     from vmctl.manifests.holding import Held
     from vmctl.manifests.judging import Judgement
-    from vmctl.planning.objects import Object
     from vmctl.resources.keys import Key
     from vmctl.state.store import Store
     from vmctl.state.stored import Document
@@ -196,18 +195,12 @@ def _guard(ledger: Ledger, found: Origin, before: _Judged, after: _Judged) -> No
     manifest = Manifest(key, after.document, place, 0, acts=not after.not_acting)
     loaded = Loaded((manifest,), (), after.warnings, after.not_acting, 1, ())
     applying.judge(loaded)
-    old = ledger.get(key)
-    if old is None:
+    if ledger.get(key) is None:
         raise NotFoundError(f"{key.short} is gone")
-    _refuse(old, after.document)
-
-
-def _refuse(old: Object, document: Document) -> None:
-    from vmctl.planning.guards import refusals
-
-    found = [f"{path}: {why}" for path, why in refusals(old, merging.normalised(old.key, document))]
-    if found:
-        raise ChangeRefused("\n".join([f"{old.key.short}: {each}" for each in found] + ["nothing was changed"]))
+    wanted = replace(manifest, document=merging.normalised(key, after.document))
+    against = [f"{key.short}: {path}: {why}" for _, path, why in applying.objections(ledger, [wanted])]
+    if against:
+        raise ChangeRefused("\n".join([*against, "nothing was changed"]))
 
 
 def _text(store: Store, revision: Revision) -> str:

@@ -161,25 +161,28 @@ class Gathering:
         return [item for item in good if item.key in differing or self._stored.get(item.key) != _place(item)]
 
     def _sifted(self, news: list[Manifest], found: Sequence[Source]) -> tuple[list[Manifest], list[Problem]]:
-        """Those that may be stored, and why the others may not: what is frozen, or owned by another directory."""
-        from vmctl.planning.guards import refusals
-
-        fit: list[Manifest] = []
-        refused: list[Problem] = []
+        """Those that may be stored, and why the others may not: what is frozen, owned by another directory, or has no
+        place beside the others.
+        """
         known = {source.directory: source for source in found}
-        for manifest in news:
-            old = self.ledger.get(manifest.key)
-            why = [f"{path}: {reason}" for path, reason in refusals(old, manifest.document)] if old is not None else []
-            try:
-                applying.refuse_other_owners(self.store, [manifest], filter(None, [known.get(manifest.directory)]))
-            except ChangeRefused as error:
-                why.append(error.message)
-            if why:
-                what = f"{manifest.key.short} stays as it was: {'; '.join(why)}"
-                refused.append(Problem(manifest.file, manifest.line, 0, what))
-            elif manifest.directory in known:
-                fit.append(manifest)
-        return fit, refused
+        fit = [manifest for manifest in news if manifest.directory in known]
+        against = {item.key: why for item in fit if (why := self._owned_elsewhere(item, known[item.directory]))}
+        refused: list[Problem] = []
+        while True:
+            judged = applying.changed(self.ledger, [item for item in fit if item.key not in against])
+            for key, path, reason in applying.objections(self.ledger, judged):
+                against.setdefault(key, []).append(f"{path}: {reason}")
+            if not against:
+                return fit, refused
+            refused += (_refused(item, against[item.key], self.ledger) for item in fit if item.key in against)
+            fit, against = [item for item in fit if item.key not in against], {}
+
+    def _owned_elsewhere(self, manifest: Manifest, source: Source) -> list[str]:
+        try:
+            applying.refuse_other_owners(self.store, [manifest], [source])
+        except ChangeRefused as error:
+            return [error.message]
+        return []
 
     def _put(self, news: list[Manifest], found: list[Source], problems: list[Problem]) -> dict[Key, str]:
         """Store the manifests and where they came from; what was done with each."""
@@ -258,6 +261,11 @@ class Gathering:
         for file in self._bad.keys() - now.keys():
             log.info("%s is good again, or gone", file)
         self._bad = now
+
+
+def _refused(manifest: Manifest, why: Iterable[str], ledger: Ledger) -> Problem:
+    fate = "is not made" if ledger.get(manifest.key) is None else "stays as it was"
+    return Problem(manifest.file, manifest.line, 0, f"{manifest.key.short} {fate}: {'; '.join(why)}")
 
 
 def _place(manifest: Manifest) -> tuple[str, str, int]:
