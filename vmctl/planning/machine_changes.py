@@ -31,6 +31,7 @@ SHOWN: dict[Effect, Any] = {
     Effect.RESTART: "at next restart",
     Effect.REFUSE: "refused",
 }
+STILL = "the machine's processors are paused; it is done live as soon as they run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Difference:
     seed_differs: bool = True  # the medium that sets the guest up is not the one that the definition was written for
     klass: tuple[Entry, ...] = ()  # what the class says otherwise than it did at the start
     drift: Drift = field(default_factory=Drift)
+    at_start: bool = False  # the machine is off or goes off: nothing is done live, its next start brings everything
 
     def of(self, effect: Effect) -> tuple[Judged, ...]:
         return tuple(item for item in self.judged if item.verdict.effect is effect)
@@ -64,6 +66,11 @@ class Difference:
 
     def shown(self) -> tuple[Waiting, ...]:
         """The differences as `diff` prints them."""
+        if self.at_start:
+            return tuple(
+                Waiting(str(entry["path"]), entry.get("currentValue"), entry.get("desiredValue"), "at next start")
+                for entry in (*entries(item.change for item in self.judged), *self.klass)
+            )
         found = []
         for effect, words in SHOWN.items():
             judged = self.of(effect)
@@ -97,7 +104,8 @@ def compare(world: World, spec: VirtualMachineSpec, wanted: Hardware) -> Differe
     differs, seed_differs = _definition(domain.defined, wanted, desired)
     klass = _class(domain.running.cpu, wanted.cpu) if domain.running is not None else ()
     present = (_once_ready(item, wanted) for item in judged if item.verdict.effect is not Effect.NONE)
-    return Difference(tuple(present), differs, seed_differs, klass, drift)
+    at_start = domain.power not in ("running", "paused")
+    return Difference(tuple(present), differs, seed_differs, klass, drift, at_start)
 
 
 def _definition(defined: Hardware | None, wanted: Hardware, desired: VirtualMachineSpec) -> tuple[bool, bool]:
@@ -144,7 +152,7 @@ def _judged(
 ) -> Iterator[Judged]:
     """Every change with its verdict. What somebody else changed is put back live whatever the feature gates say, which
     are about edits; or it stays for the next start where it is only to be reported. So does every change where nothing
-    is done that is not asked for by name.
+    is done that is not asked for by name, and while the processors are paused.
     """
     runs = projected(shown, desired)
     found = list(diff(runs, desired))
@@ -160,15 +168,16 @@ def _judged(
         most_memory_bytes=max(shown.most_memory_kib, shown.memory_kib) * 1024,
     )
     opened = replace(facts, gates=frozenset(FEATURE_GATES))
-    reported, held = mode(world.object) == DETECT_ONLY, is_held(world)
+    reported, paused = mode(world.object) == DETECT_ONLY, world.domain is not None and world.domain.power == "paused"
+    later = f"{RECONCILE} is {PAUSED}" if is_held(world) else STILL if paused else ""
     for change in found:
         drifted = place(change) in drift.running
         if drifted and reported:
             yield Judged(change, Verdict(Effect.RESTART, f"somebody else changed it; {RECONCILE} is {DETECT_ONLY}"))
             continue
         judged = judge(change, opened if drifted else facts)
-        waits = held and judged.verdict.effect is Effect.LIVE
-        yield replace(judged, verdict=Verdict(Effect.RESTART, f"{RECONCILE} is {PAUSED}")) if waits else judged
+        waits = later and judged.verdict.effect is Effect.LIVE
+        yield replace(judged, verdict=Verdict(Effect.RESTART, later)) if waits else judged
 
 
 def _joined(reasons: Iterable[str]) -> str:

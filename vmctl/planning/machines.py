@@ -80,7 +80,7 @@ def plan(world: World, mac: str) -> Plan:
     elif not asked.on or _left_as_found(world, asked):
         found = _off(world, spec, needs, wanted, difference, asked)
     else:
-        found = _start(world, spec, needs, wanted, asked, mac)
+        found = _start(world, spec, needs, wanted, difference, asked, mac)
     return _remembering(world, found, difference)
 
 
@@ -150,6 +150,8 @@ def _on(
         raise AssertionError("called for a machine that is on")
     request = requests.active(world.notes)
     no_room = "; ".join(_objections(world, needs, wanted)) if difference.judged else ""
+    if _goes_off(world, asked):
+        difference = replace(difference, at_start=True)
     if no_room:
         difference = difference.held_back(no_room)
     picture = _picture(world, spec, needs, difference, phase=_phase(world, domain, asked), no_room=no_room)
@@ -162,12 +164,12 @@ def _on(
             notes = (*notes, Note("Restarted", f"the machine was restarted ({request.why})"))
     elif picture.waiting and world.failure is None and asked.on:
         steps = (*steps, *(() if no_room else _automatic(world, spec, needs, difference)))
-    again = world.now + LOOK_FOR_AGENT_S if world.guest is None and picture.phase == "Running" else None
+    agent = world.now + LOOK_FOR_AGENT_S if world.guest is None and picture.phase == "Running" else None
     return Plan(
         status,
         steps,
         notes,
-        look_again=again,
+        look_again=min(filter(None, (agent, world.pause_until)), default=None),
         waits_for=needs.waits_for,
         changes=machine_trouble.cautioned(difference.shown(), no_room),
         settled=not steps,
@@ -180,7 +182,7 @@ def _work(
     """What is done to a machine that is on: its definition, then its power or, where that stays, what goes live."""
     state = world.domain.power if world.domain is not None else "off"
     steps: tuple[Step, ...] = needs.make
-    if state in ("running", "paused") and world.failure is None and _may_define(world, difference):
+    if state in ("running", "paused") and not _rests_after_failure(world) and _may_define(world, difference):
         seed = (needs.write_seed,) if needs.write_seed and difference.seed_differs else ()
         steps = (*steps, *seed, Define(wanted))
     if not asked.on:
@@ -191,6 +193,11 @@ def _work(
         steps = (*steps, *live_steps(world.object.uid, difference, wanted))
         steps = (*steps, *attachments.live_steps(world, wanted, left_alone=_left_alone(world, difference)))
     return steps
+
+
+def _rests_after_failure(world: World) -> bool:
+    """Whether what failed is not to be tried again yet, or not at all."""
+    return world.final_failure is not None or world.pause_until is not None
 
 
 def _may_define(world: World, difference: Difference) -> bool:
@@ -234,9 +241,12 @@ def _is_pointless(request: Request, world: World, difference: Difference) -> boo
     return bool(request.changes) and untold and not difference.waiting
 
 
+def _goes_off(world: World, asked: Wish) -> bool:
+    return not asked.on and not drift.is_held(world)
+
+
 def _phase(world: World, domain: Domain, asked: Wish) -> str:
-    goes_off = not asked.on and not drift.is_held(world)
-    if goes_off or domain.power in ("stopping", "crashed"):
+    if _goes_off(world, asked) or domain.power in ("stopping", "crashed"):
         return "Stopping"
     return "Pause" if domain.power == "paused" else "Running"
 
@@ -307,7 +317,13 @@ def _off(
 
 
 def _start(
-    world: World, spec: VirtualMachineSpec, needs: Dependencies, wanted: Hardware, asked: Wish, mac: str
+    world: World,
+    spec: VirtualMachineSpec,
+    needs: Dependencies,
+    wanted: Hardware,
+    difference: Difference,
+    asked: Wish,
+    mac: str,
 ) -> Plan:
     """A machine that is to be on and is not."""
     if not needs.ready:
@@ -316,7 +332,7 @@ def _start(
     objections = _objections(world, needs, wanted)
     if objections:
         return _resting(world, spec, needs, "Starting", Condition("Running", "False", NO_ROOM, "; ".join(objections)))
-    if world.failure is not None and (world.final_failure is not None or world.pause_until is not None):
+    if world.failure is not None and _rests_after_failure(world):
         failed = Condition("Running", "False", world.failure.reason, world.failure.told)
         plan = _resting(world, spec, needs, "Pending", failed)
         return replace(plan, look_again=world.pause_until, settled=world.pause_until is None)
@@ -340,7 +356,7 @@ def _start(
     )
     went_off = f"the machine went off; it is started again ({asked.why})"
     notes = (Note("Stopped", went_off),) if world.object.phase in ("Running", "Pause", "Stopping") else ()
-    return Plan(status, steps, notes, settled=False)
+    return Plan(status, steps, notes, changes=difference.shown(), settled=False)
 
 
 def _nonce(world: World) -> str:

@@ -130,12 +130,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One change that waits, is done at once, or is refused: as `diff` prints it."""
+    """One change that waits, is done at once, or is refused: as `diff` prints it. What is off, or goes off, has
+    everything at its next start.
+    """
 
     path: str
     old: Any
     new: Any
-    effect: Literal["live", "at next restart", "refused", "at once"]
+    effect: Literal["live", "at next restart", "at next start", "refused", "at once"]
     reason: str = ""
 
 
