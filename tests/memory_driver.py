@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.memory_world import HOST, Machine, MemoryConsole, World
 from vmctl.errors import Busy, Exists, HypervisorError, NotFound, Rejected, Unsupported
-from vmctl.planning.observed import Domain, Guest, Host, Listed, NatNetwork
+from vmctl.planning.observed import TERMINATED, Domain, Guest, Host, Listed, NatNetwork
 from vmctl.storage import layers
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class MemoryDriver:
                 uid=uid,
                 domain=machine.domain,
                 power=machine.power,
-                power_reason=machine.reason,
+                power_reason=TERMINATED if self._heard_end(machine) else machine.reason,
                 running=machine.running,
                 defined=machine.defined,
                 agent_connected=machine.guest is not None,
@@ -103,7 +103,7 @@ class MemoryDriver:
             if machine.refuses_start is not None:
                 raise machine.refuses_start
             machine.running, machine.power, machine.reason = machine.defined, "running", "booted"
-            machine.sizes = {}
+            machine.sizes, machine.end_heard_by = {}, ()
         self.world.changed(uid)
 
     def shutdown(self, uid: str) -> None:
@@ -266,6 +266,10 @@ class MemoryDriver:
     def _listen(self, watchers: list[Callable[[str], None]], watcher: Callable[[str], None]) -> None:
         watchers.append(watcher)
         self._watching.append((watchers, watcher))
+
+    def _heard_end(self, machine: Machine) -> bool:
+        """Whether this driver listened when somebody ended the QEMU of a machine that is still off."""
+        return machine.power == "off" and any(watcher in machine.end_heard_by for _, watcher in self._watching)
 
     def _own(self, uid: str) -> Machine | None:
         machine = self.world.machines.get(uid)

@@ -78,6 +78,7 @@ class Machine:
     sizes: dict[str, int] = field(default_factory=dict[str, int])
     console: MemoryConsole | None = None
     changes: int = 0
+    end_heard_by: tuple[Callable[[str], None], ...] = ()  # who listened when somebody ended its QEMU
 
 
 @dataclass(slots=True)
@@ -109,6 +110,11 @@ class World:
     def crash(self, uid: str) -> None:
         """Let QEMU die."""
         self._stop(uid, "crashed")
+
+    def terminate(self, uid: str) -> None:
+        """Let somebody on the host end QEMU by a signal; who does not listen takes it for the guest's doing."""
+        self.machines[uid].end_heard_by = () if self.deaf else tuple(self.watchers)
+        self._stop(uid, "shutdown")
 
     def save(self, uid: str) -> None:
         """Put the memory of a machine on disk, as `virsh managedsave` and libvirt-guests do."""

@@ -91,7 +91,9 @@ def test_the_unit(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert f"--state-dir {world.directory}" in command
     assert found["Service"]["Type"] == "notify"
     assert found["Service"]["KillMode"] == "process", "guests of a session's libvirt are in our own control group"
-    assert {"libvirtd.service", "libvirt-guests.service"} <= set(found["Unit"]["After"].split())
+    ends_before = {"libvirtd.service", "libvirt-guests.service", "virt-guest-shutdown.target"}
+    assert ends_before <= set(found["Unit"]["After"].split())
+    assert "virt-guest-shutdown.target" in found["Unit"]["Wants"].split(), "or it orders nothing without libvirt-guests"
     assert int(found["Service"]["WatchdogSec"]) > 0
     assert not world.directory.exists(), "printing changes nothing"
 

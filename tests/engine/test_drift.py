@@ -16,6 +16,7 @@ from vmctl.engine.convergence import Convergence
 from vmctl.engine.previewing import Look
 from vmctl.engine.session import nothing_seen
 from vmctl.planning.conditions import find
+from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
     from tests.engine.lab import Lab
@@ -136,6 +137,17 @@ def test_a_machine_that_somebody_destroyed(lab: Lab, mode: str, back: bool, poli
     lab.resume()
     assert (found.running is not None) == back
     assert ("destroyed" in told(lab)) != back
+
+
+def test_a_machine_whose_qemu_somebody_ended_is_left_off_where_drift_is_only_reported(lab: Lab) -> None:
+    found = up(lab, web(mode="DetectOnly"))
+    with lab.session() as session:
+        session.driver.watch(lambda _uid: None)
+        lab.world.terminate(found.uid)
+        session.converge([Key("VirtualMachine", "default", "web")])
+    lab.resume()
+    assert found.running is None
+    assert "switched off (terminated) behind our back" in told(lab)
 
 
 def test_a_definition_that_somebody_removed_while_the_machine_runs_comes_back(lab: Lab) -> None:

@@ -317,6 +317,28 @@ def test_a_stop_that_is_deleted_cuts_no_power(lab: Lab) -> None:
     assert (power(lab), nonce(lab)) == ("running", first)
 
 
+@pytest.mark.parametrize("policy", ["AlwaysOnUnlessStoppedManually", "Manual"])
+@pytest.mark.parametrize(("act", "runs"), [("Stop", False), ("Restart", True)])
+def test_a_guest_obeys_after_what_it_was_told_to_was_deleted(lab: Lab, policy: str, act: str, runs: bool) -> None:
+    """Somebody wanted it stopped, so it stays off; nobody wanted that of one that was to be restarted."""
+    lab.apply(web("AlwaysOn", more="terminationGracePeriodSeconds: 900"))
+    lab.apply(web(policy, more="terminationGracePeriodSeconds: 900"))
+    found = lab.world.machines[lab.uid("web")]
+    found.hears_shutdown = False
+    key = Key(OPERATION, "default", "late")
+    with Engine(lab), hold(lab) as slow, hold(lab) as session:
+        patient = threading.Thread(target=lambda: wanted(slow, "late", act))
+        patient.start()
+        until(lambda: (item := refreshed(session, "late")) is not None and holds(item.status, "SignalSent"))
+        session.ledger.mark_deleted(key)
+        lab.world.power_off_inside(found.uid)
+        session.converge([key, VM])
+        patient.join(PATIENCE_S)
+        assert not patient.is_alive()
+    assert lab.get(OPERATION, "late") is None
+    assert (power(lab) == "running") == runs
+
+
 def wanted(session: Session, name: str, act: str, *, force: bool = False) -> Result:
     """What a verb does that makes an operation on `web`."""
     stored = operating.create(session.store, VM, Act(act, force), name)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.engine.daemons import Daemon, until
 from tests.engine.operating import VM, ask, events, nonce, power, web
 from vmctl.errors import Busy
 from vmctl.planning import power as rules
@@ -42,6 +43,11 @@ def destroyed(lab: Lab) -> None:
         session.driver.destroy(uid)
 
 
+def terminated_unheard(lab: Lab) -> None:
+    """Somebody on the host ends its QEMU by a signal, and nobody listens: libvirt shows a guest's power-off."""
+    lab.world.terminate(lab.uid("web"))
+
+
 def panicked(lab: Lab) -> None:
     lab.world._stop(lab.uid("web"), "panicked")
 
@@ -67,6 +73,7 @@ HAPPENINGS: list[tuple[Callable[[Lab], None], tuple[bool, bool, bool]]] = [
     (guest_off, (True, False, False)),
     (killed, (True, True, False)),
     (panicked, (True, True, False)),
+    (terminated_unheard, (True, False, False)),
     (destroyed, (True, True, False)),
     (undefined, (True, True, False)),
     (host_restarted, (True, True, False)),
@@ -86,6 +93,35 @@ def test_what_happens_to_a_machine_that_runs(lab: Lab, happens: Callable[[Lab], 
     assert (lab.phase("VirtualMachine", "web") == "Running") == runs
     lab.resume()
     assert (lab.phase("VirtualMachine", "web") == "Running") == runs, "and it stays so"
+
+
+@pytest.mark.parametrize(("policy", "runs"), [(ON, True), (UNLESS, True), (MANUAL, False)])
+def test_who_listens_knows_that_somebody_ended_qemu(lab: Lab, policy: str, runs: bool) -> None:
+    """What was heard is noted: the one that comes next knows it too, should this one die before the start."""
+    running(lab, policy)
+    found = lab.world.machines[lab.uid("web")]
+    with lab.session() as session:
+        session.driver.watch(lambda _uid: None)
+        found.refuses_start = Busy("the host is busy", remedy="wait")
+        lab.world.terminate(found.uid)
+        session.passes(lambda _before, _after: None).run(VM)
+        found.refuses_start = None
+    lab.resume()
+    assert (lab.phase("VirtualMachine", "web") == "Running") == runs
+    guest_off(lab)
+    lab.resume()
+    assert lab.phase("VirtualMachine", "web") == ("Running" if policy == ON else "Stopped"), "it was told of one end"
+
+
+def test_a_daemon_starts_again_whose_qemu_somebody_ended_and_says_why(lab: Lab) -> None:
+    running(lab, UNLESS)
+    with Daemon(lab) as daemon:
+        uid, before = daemon.lab_uid("web"), len(daemon.told("VirtualMachine", "web", "Started"))
+        lab.world.terminate(uid)
+        until(lambda: len(daemon.told("VirtualMachine", "web", "Started")) > before, "its next start")
+        assert "terminated" in daemon.told("VirtualMachine", "web", "Started")[-1].message
+        lab.world.power_off_inside(uid)
+        daemon.becomes("VirtualMachine", "web", "Stopped")
 
 
 @pytest.mark.parametrize(("policy", "runs"), [(ON, True), (UNLESS, True), (MANUAL, False), (OFF, False)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import libvirt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from vmctl.hypervisor.processors import Platform, Processor
 from vmctl.hypervisor.trees import node, parse, serialise
 from vmctl.hypervisor.waiting import Pace
 from vmctl.planning.hardware import Cpu
+from vmctl.planning.observed import Domain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +89,36 @@ def test_a_reboot_that_qemu_reported_long_ago_is_an_event_like_any_other() -> No
         events.restarted(None, Named(uid), None)
         events._reboots.clear()
     assert calls == ["changed a", "b", "changed b", "a", "changed a"]
+
+
+STARTED, STOPPED = (libvirt.VIR_DOMAIN_EVENT_STARTED, 0), (libvirt.VIR_DOMAIN_EVENT_STOPPED, 0)
+BY_HOST = (libvirt.VIR_DOMAIN_EVENT_SHUTDOWN, libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_HOST)
+BY_GUEST = (libvirt.VIR_DOMAIN_EVENT_SHUTDOWN, libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_GUEST)
+UNTOLD = (libvirt.VIR_DOMAIN_EVENT_SHUTDOWN, libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_FINISHED)
+
+
+@pytest.mark.parametrize(
+    ("heard", "reason", "told"),
+    [
+        ([BY_HOST, STOPPED], "shutdown", "terminated"),
+        ([BY_GUEST, STOPPED], "shutdown", "shutdown"),
+        ([UNTOLD, STOPPED], "shutdown", "shutdown"),
+        ([STOPPED], "shutdown", "shutdown"),
+        ([BY_HOST, STOPPED], "destroyed", "destroyed"),  # `virsh destroy` ends QEMU in the same way
+        ([BY_HOST, STOPPED], "unknown", "unknown"),
+        ([BY_HOST, STOPPED, STARTED, STOPPED], "shutdown", "shutdown"),
+        ([BY_HOST, STOPPED, STARTED, BY_GUEST, STOPPED], "shutdown", "shutdown"),
+    ],
+)
+def test_whose_doing_the_end_of_a_machine_is(heard: list[tuple[int, int]], reason: str, told: str) -> None:
+    calls = list[str]()
+    events = Events(calls.append)
+    for event, detail in heard:
+        events.switched(None, Named("a"), event, detail, None)
+    assert calls == ["a"] * len(heard)
+    assert events.explained(Domain("a", "web", "off", reason, None, None)).power_reason == told
+    assert events.explained(Domain("a", "web", "running", "booted", None, None)).power_reason == "booted"
+    assert events.explained(Domain("b", "db", "off", "shutdown", None, None)).power_reason == "shutdown"
 
 
 def running(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import time
 from dataclasses import replace
@@ -16,16 +18,17 @@ from tests.hypervisor.machines import MAC, disk, machine, machines
 from tests.hypervisor.real_guests import blank, guest_disk, wait_for
 from vmctl.errors import Busy, Exists, NotFound, Rejected, Unsupported
 from vmctl.hypervisor import leases
+from vmctl.hypervisor.libvirt_driver import LibvirtDriver
 from vmctl.hypervisor.trees import node, parse, serialise
 from vmctl.planning.hardware import Cpu, Hardware, Nic
 from vmctl.planning.observed import NatNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.e2e.private_host import PrivateHost
-    from vmctl.hypervisor.libvirt_driver import LibvirtDriver
+    from vmctl.planning.observed import Domain
 
 pytestmark = pytest.mark.e2e
 
@@ -215,6 +218,34 @@ def test_libvirt_may_be_restarted(driver: LibvirtDriver, qemu_host: PrivateHost)
     heard.clear()
     driver.destroy(wanted.uid)
     wait_for(lambda: wanted.uid in heard, "an event on the new connection")
+
+
+def test_who_watches_is_told_that_somebody_ended_qemu(driver: LibvirtDriver, qemu_host: PrivateHost) -> None:
+    wanted, heard = machine(), list[str]()
+    deaf = LibvirtDriver(qemu_host.uri, driver.installation, events=False)
+    driver.watch(heard.append)
+    driver.define(wanted)
+
+    def off() -> Domain | None:
+        found = driver.observe(wanted.uid)
+        return found if found is not None and found.power == "off" else None
+
+    ends: dict[str, Callable[[], object]] = {
+        "terminated": lambda: os.kill(qemu_host.qemu_pid(wanted.domain), signal.SIGTERM),
+        "destroyed": lambda: driver.destroy(wanted.uid),
+        "crashed": lambda: os.kill(qemu_host.qemu_pid(wanted.domain), signal.SIGKILL),
+    }
+    for reason, end in ends.items():
+        driver.start(wanted.uid)
+        heard.clear()
+        end()
+        assert wait_for(off, "its end").power_reason == reason
+        wait_for(lambda: wanted.uid in heard, "an event")
+        if reason == "terminated":
+            unheard = deaf.observe(wanted.uid)
+            assert unheard is not None
+            assert unheard.power_reason == "shutdown", "libvirt's state knows no better"
+    deaf.close()
 
 
 def test_the_host_is_described(driver: LibvirtDriver) -> None:

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
 
 # At boot libvirt comes first, and libvirt-guests, which resumes what it had saved. Stopping goes the other way round:
 # vmctl ends before libvirt-guests shuts guests down, so that it neither starts them again nor takes it for their will.
+# Without libvirt-guests systemd ends guests itself, but only when virt-guest-shutdown.target is down (libvirt's order).
 # KillMode=process: in qemu:///session libvirt and the guests are in our own control group, and must outlive us.
+WANTS = "network-online.target virt-guest-shutdown.target"
 UNIT = """\
 [Unit]
 Description=vmctl: keeps the virtual machines of this host as {directories} says
 Documentation=man:systemd.unit(5)
-After=libvirtd.service virtqemud.service virtnetworkd.service libvirt-guests.service network-online.target
-Wants=network-online.target
+After=libvirtd.service virtqemud.service virtnetworkd.service libvirt-guests.service {wants}
+Wants={wants}
 RequiresMountsFor={mounts}
 
 [Service]
@@ -44,6 +46,7 @@ def unit(arguments: Sequence[str], directories: Sequence[str], state_dir: Path, 
     command = [str(program)] if program.name == "vmctl" else [sys.executable, "-m", "vmctl"]
     return UNIT.format(
         directories=", ".join(directories),
+        wants=WANTS,
         mounts=" ".join(_quoted(each) for each in (*directories, str(state_dir))),
         command=" ".join(_quoted(word) for word in (*command, *arguments)),
         target="multi-user.target" if root else "default.target",

@@ -45,7 +45,11 @@ class Driver(Protocol):
         """All our domains by uid, in one sweep that costs about as much as libvirt's own listing."""
 
     def observe(self, uid: str) -> Domain | None:
-        """One domain, parsed; None where there is none with that uuid (or it is not ours)."""
+        """One domain, parsed; None where there is none with that uuid (or it is not ours).
+
+        Who watches is told when somebody ended the QEMU of a machine by a signal (`TERMINATED`), until it starts again;
+        to others it looks as if its guest had powered off.
+        """
 
     def uid_of(self, domain: str) -> str | None:
         """The uuid of whatever domain has that name, ours or not; None where the name is free."""

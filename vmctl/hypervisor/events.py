@@ -1,4 +1,7 @@
-"""libvirt's events as hints: which domain something happened to, never what. Planning reads the state itself.
+"""libvirt's events as hints: which domain something happened to. Planning reads the state itself.
+
+What happened is kept in two cases only, because no state tells it later: a guest's own restart, and QEMU ended by a
+signal, which libvirt's state calls "shutdown" as it does a guest's power-off.
 
 Callbacks run in libvirt's event loop and only pass the uid on: a call into libvirt from there would hold up all other
 events.
@@ -8,22 +11,25 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import libvirt
 import libvirt_qemu
 
+from vmctl.planning.observed import TERMINATED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from vmctl.planning.observed import Domain
 
 _log = logging.getLogger(__name__)
 
 # Of a domain, what a pass may have to act on. Not among them, because they come by themselves all the time: balloon,
 # RTC.
 _EVENTS = (
-    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-    libvirt.VIR_DOMAIN_EVENT_ID_REBOOT,
     libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON,
     libvirt.VIR_DOMAIN_EVENT_ID_CONTROL_ERROR,
     libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2,
@@ -57,15 +63,21 @@ class Events:
         self._elapsed, self._now = elapsed, now
         self._late: set[str] = set()  # guests whose last reset was told late, by uid
         self._reboots: dict[str, float] = {}  # of the last second, by uid
+        self._ended: set[str] = set()  # machines whose QEMU was last told to end by its host, by uid
         self._registered: list[int] = []
         self._resets: int | None = None
 
     def register(self, connection: Any) -> None:
         """Listen on a new connection, and report that the old one may have missed something."""
         self._registered, self._resets = [], None
-        for event in _EVENTS:
+        self._ended.clear()
+        special = {
+            libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE: self.switched,
+            libvirt.VIR_DOMAIN_EVENT_ID_REBOOT: self.restarted,
+        }
+        for event in (*special, *_EVENTS):
             try:
-                happened = self.restarted if event == libvirt.VIR_DOMAIN_EVENT_ID_REBOOT else self._happened
+                happened = special.get(event, self._happened)
                 self._registered.append(connection.domainEventRegisterAny(None, event, happened, None))
             except libvirt.libvirtError as error:  # an older libvirt, or another driver, knows fewer: hints only
                 _log.debug("no events of kind %s: %s", event, error)
@@ -120,6 +132,28 @@ class Events:
         if self._rebooted is not None and not known and uid not in self._late:
             self._rebooted(uid)
         self._changed(uid)
+
+    def switched(self, _connection: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
+        """Keep whose doing the end of a machine is, until it starts again; then as any other event."""
+        uid = domain.UUIDString()
+        match event:
+            case libvirt.VIR_DOMAIN_EVENT_SHUTDOWN if detail == libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_HOST:
+                self._ended.add(uid)
+            case (
+                libvirt.VIR_DOMAIN_EVENT_SHUTDOWN
+                | libvirt.VIR_DOMAIN_EVENT_STARTED
+                | libvirt.VIR_DOMAIN_EVENT_UNDEFINED
+            ):
+                self._ended.discard(uid)
+        self._changed(uid)
+
+    def explained(self, domain: Domain) -> Domain:
+        """A domain, with the reason of its being off that only its event told.
+
+        `virsh destroy` ends QEMU by a signal too, and libvirt has a reason of its own for that, which stays.
+        """
+        ended = domain.uid in self._ended and (domain.power, domain.power_reason) == ("off", "shutdown")
+        return replace(domain, power_reason=TERMINATED) if ended else domain
 
     def _happened(self, _connection: Any, domain: Any, *_details: Any) -> None:
         self._changed(domain.UUIDString())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
     from vmctl.hypervisor.console import StreamConsole
+    from vmctl.hypervisor.events import Events
     from vmctl.planning.hardware import Disk, Hardware
     from vmctl.planning.observed import Domain, Guest, Host, Listed, NatNetwork
 
@@ -50,6 +51,7 @@ class LibvirtDriver:
         self._connection = Connection(uri, events=events)
         self._pace = pace or Pace()
         self._host: Host | None = None
+        self._events: Events | None = None
         self._host_lock = threading.Lock()
         self._network_lock = threading.Lock()  # many machines come and go on the same network at the same moment
 
@@ -74,7 +76,8 @@ class LibvirtDriver:
 
         with translated("read", uid):
             domain = self._find(uid)
-            return None if domain is None else observing.observe(self._connection.get(), domain, self.installation)
+            found = None if domain is None else observing.observe(self._connection.get(), domain, self.installation)
+        return found if found is None or self._events is None else self._events.explained(found)
 
     def uid_of(self, domain: str) -> str | None:
         """The uuid of whatever domain has that name, ours or not."""
@@ -281,8 +284,8 @@ class LibvirtDriver:
         from vmctl.hypervisor.events import Events
 
         with translated("listen for events of", self._connection.uri):
-            events = Events(changed, rebooted)
-            self._connection.on_open(events.register, events.unregister)
+            self._events = Events(changed, rebooted)
+            self._connection.on_open(self._events.register, self._events.unregister)
 
     def close(self) -> None:
         """Give the connection back."""
