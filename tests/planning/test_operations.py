@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
 
 import pytest
 
 from vmctl.planning.applicability import (
-    BY_PHASE,
-    BY_POLICY,
     Act,
+    Reason,
     phase_now,
     phase_objection,
     policy_objection,
@@ -17,6 +17,7 @@ from vmctl.planning.applicability import (
 )
 from vmctl.planning.objects import Object
 from vmctl.planning.observed import Domain, Power
+from vmctl.planning.requests import NOTE, Request, active, requested
 from vmctl.resources.keys import Key
 
 PHASES = ("Pending", "Starting", "Running", "Pause", "Degraded", "Migrating", "Stopping", "Stopped", "Terminating")
@@ -59,14 +60,14 @@ def test_phases(act: Act, phase: str) -> None:
     up = phase in ("Running", "Pause", "Degraded", "Migrating", "Stopping")
     found = phase_objection(act, machine(phase), domain(POWERS.get(phase, "running")) if up else None)
     assert (found is None) == (phase in SUITS[act])
-    assert found is None or (found.reason == BY_PHASE and found.message)
+    assert found is None or (found.reason is Reason.BY_PHASE and found.message)
 
 
 @pytest.mark.parametrize(("policy", "act"), list(product(ALLOWS, ("Start", "Stop", "Restart"))))
 def test_policies(policy: str, act: str) -> None:
     found = policy_objection(Act(act), machine("Running", policy))
     assert (found is None) == (act in ALLOWS[policy])
-    assert found is None or (found.reason == BY_POLICY and policy in found.message)
+    assert found is None or (found.reason is Reason.BY_POLICY and policy in found.message)
 
 
 @pytest.mark.parametrize(("earlier", "later"), list(product(GIVES_WAY, GIVES_WAY)))
@@ -96,3 +97,29 @@ def test_nobody_gives_way_to_whom_he_sends_away(earlier: Act, later: Act) -> Non
 )
 def test_libvirt_knows_best(known: str, power: Power | None, now: str) -> None:
     assert phase_now(machine(known), domain(power) if power is not None else None) == now
+
+
+@pytest.mark.parametrize("reason", [None, *Reason])
+def test_a_request_comes_back_as_it_was_noted(reason: Reason | None) -> None:
+    words = "whatever: it says" if reason is not None else ""
+    request = Request("Restart", "why", "uid", nonce="n", done=reason is not None, withdrawn=reason, because=words)
+    assert requested({NOTE: request.text()}) == request
+    assert active({NOTE: request.text()}) == (request if reason is None else None)
+    assert request.is_superseded == (reason is Reason.SUPERSEDED)
+
+
+@pytest.mark.parametrize(
+    ("written", "reason", "words"),
+    [
+        ("", None, ""),
+        ("Superseded: superseded by later (Stop)", Reason.SUPERSEDED, "superseded by later (Stop)"),
+        ("NothingWaits: the changes: taken back", Reason.NOTHING_WAITS, "the changes: taken back"),
+    ],
+)
+def test_a_request_of_a_version_that_wrote_reason_and_words_in_one(
+    written: str, reason: Reason | None, words: str
+) -> None:
+    said = {"verb": "Stop", "why": "why", "operation": "", "force": False, "nonce": "", "changes": ""}
+    found = requested({NOTE: json.dumps({**said, "done": True, "withdrawn": written})})
+    assert found is not None
+    assert (found.withdrawn, found.because) == (reason, words)

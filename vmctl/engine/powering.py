@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from vmctl.errors import NotReady, Rejected
 from vmctl.planning import refusals, requests, steps
-from vmctl.planning.operations import SUPERSEDED
 from vmctl.planning.power import NOTE, PowerNote
 from vmctl.storage.access import access
 
@@ -137,7 +136,7 @@ class Powering:
         stored, last = self.store.get(item.key), requests.requested(self.store.notes(item.uid))
         edited = stored is not None and (stored.uid, stored.generation) != (item.uid, item.generation)
         over = last if asked is not None and last is not None and last.done else None
-        return edited or (over is not None and not over.withdrawn.startswith(SUPERSEDED))
+        return edited or (over is not None and not over.is_superseded)
 
     def _forced(self, uid: str) -> str:
         """Who wants the machine off at once; empty when nobody does."""

@@ -6,6 +6,7 @@ The engine asks before it asks the machine, the command line before it makes an 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from vmctl.planning.phases import ON, UP
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from vmctl.planning.objects import Object
     from vmctl.planning.observed import Domain
 
-BY_POLICY, BY_PHASE = "NotApplicableForVirtualMachineRunPolicy", "NotApplicableForVirtualMachinePhase"
 POLICIES = {
     "Start": frozenset({"AlwaysOnUnlessStoppedManually", "Manual"}),
     "Stop": frozenset({"AlwaysOnUnlessStoppedManually", "Manual"}),
@@ -51,11 +51,23 @@ class Act:
     force: bool = False
 
 
+class Reason(StrEnum):
+    """Why something is not done to a machine, or not any more: the reason of an operation's condition."""
+
+    BY_POLICY = "NotApplicableForVirtualMachineRunPolicy"
+    BY_PHASE = "NotApplicableForVirtualMachinePhase"
+    NOT_FOUND = "VirtualMachineNotFound"
+    NOT_NOW = "NotReadyToBeExecuted"
+    FAILED = "OperationFailed"
+    SUPERSEDED = "Superseded"
+    NOTHING_WAITS = "NothingWaits"  # of a restart of ours
+
+
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """Why something is not done: the reason of the condition, and a sentence."""
+    """Why something is not done, and a sentence for people."""
 
-    reason: str
+    reason: Reason
     message: str
 
 
@@ -65,7 +77,9 @@ def policy_objection(act: Act, machine: Object) -> Objection | None:
     if policy in POLICIES[act.type]:
         return None
     *others, last = sorted(POLICIES[act.type])
-    return Objection(BY_POLICY, f"{_POLICY_SAYS[policy]}; {act.type} needs runPolicy {', '.join(others)} or {last}")
+    return Objection(
+        Reason.BY_POLICY, f"{_POLICY_SAYS[policy]}; {act.type} needs runPolicy {', '.join(others)} or {last}"
+    )
 
 
 def phase_objection(act: Act, machine: Object, domain: Domain | None) -> Objection | None:
@@ -74,8 +88,10 @@ def phase_objection(act: Act, machine: Object, domain: Domain | None) -> Objecti
     if phase in PHASES[act.type] or (act.force and phase == "Stopping"):
         return None
     if phase == "Terminating":
-        return Objection(BY_PHASE, "the machine is being deleted")
-    return Objection(BY_PHASE, _PHASE_SAYS.get((act.type, phase), f"the machine is {phase or 'not looked at yet'}"))
+        return Objection(Reason.BY_PHASE, "the machine is being deleted")
+    return Objection(
+        Reason.BY_PHASE, _PHASE_SAYS.get((act.type, phase), f"the machine is {phase or 'not looked at yet'}")
+    )
 
 
 def phase_now(machine: Object, domain: Domain | None) -> str:

@@ -21,6 +21,7 @@ from vmctl.planning import (
     power,
     requests,
 )
+from vmctl.planning.applicability import Reason
 from vmctl.planning.conditions import Condition, timestamp
 from vmctl.planning.dependencies import Dependencies, gather
 from vmctl.planning.machine_changes import Difference, compare, live_steps
@@ -72,7 +73,7 @@ def plan(world: World, mac: str) -> Plan:
         )
     request = requests.active(world.notes)
     if request is not None and _is_pointless(request, world, difference):
-        back = request.taken_back(world.object, "NothingWaits", "the changes that it was for were taken back")
+        back = request.taken_back(world.object, Reason.NOTHING_WAITS, "the changes that it was for were taken back")
         return Plan(world.object.status, (back,), settled=False)
     asked = wish(spec.run_policy, world.domain, noted(world.notes), world.place.boot_id, request)
     if world.domain is not None and world.domain.power != "off":

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from vmctl.planning import requests
-from vmctl.planning.applicability import Act, Objection, phase_objection, policy_objection, supersedes
+from vmctl.planning.applicability import Act, Objection, Reason, phase_objection, policy_objection, supersedes
 from vmctl.planning.conditions import Condition, find, holds
 from vmctl.planning.graph import references
 from vmctl.planning.plans import Note, Plan
@@ -30,12 +30,6 @@ if TYPE_CHECKING:
 
 ASKED, FINISHED = "asked", "finished"  # notes: of which machine what was asked, and when it was over (epoch seconds)
 KEPT = 10  # of one machine
-NOT_FOUND, NOT_NOW, FAILED, SUPERSEDED = (
-    "VirtualMachineNotFound",
-    "NotReadyToBeExecuted",
-    "OperationFailed",
-    "Superseded",
-)
 DONE = {"Start": "started", "Stop": "stopped", "Restart": "restarted"}
 
 
@@ -81,14 +75,14 @@ def _new(world: World) -> Plan:
     item, act = world.object, act_of(world.object)
     machine = world.objects.get(_machine_key(item))
     if machine is None:
-        return _failed(world, Objection(NOT_FOUND, f"there is no machine {_machine_key(item).name}"))
+        return _failed(world, Objection(Reason.NOT_FOUND, f"there is no machine {_machine_key(item).name}"))
     if act.type not in DONE:
-        return _failed(world, Objection(FAILED, _elsewhere(act)))
+        return _failed(world, Objection(Reason.FAILED, _elsewhere(act)))
     if not machine.phase and not machine.terminating:
         return _waits(world, machine, "the machine has not been looked at yet")
     for other in rivals(item.key, machine.key, world.objects):
         if other.phase == "InProgress" and not other.terminating and not supersedes(act, act_of(other)):
-            return _failed(world, Objection(NOT_NOW, in_the_way(other)))
+            return _failed(world, Objection(Reason.NOT_NOW, in_the_way(other)))
         if other.phase != "InProgress" and _age(other) < _age(item):
             return _waits(world, machine, f"{other.key.name} comes first")
     found = policy_objection(act, machine) or phase_objection(act, machine, world.machine_domain)
@@ -110,7 +104,7 @@ def _request(world: World, act: Act) -> Request:
     """What is asked of the machine: as it was first asked, if it was."""
     known = world.notes.get(ASKED)
     if known and world.object.phase == "InProgress":
-        return Request(**json.loads(known)["request"])
+        return requests.read(json.loads(known)["request"])
     domain = world.machine_domain
     nonce = domain.running.nonce if domain is not None and domain.running is not None else ""
     why = f"VirtualMachineOperation {world.object.key.name}"
@@ -142,7 +136,7 @@ def _under_way(world: World) -> Plan:
     machine = world.objects.get(_machine_key(item))
     noted = json.loads(world.notes.get(ASKED) or "{}")
     if machine is None or noted.get("machine", machine.uid) != machine.uid:
-        return _failed(world, Objection(NOT_FOUND, f"the machine {_machine_key(item).name} was deleted"))
+        return _failed(world, Objection(Reason.NOT_FOUND, f"the machine {_machine_key(item).name} was deleted"))
     last = requests.requested(world.machine_notes)
     mine = last if last is not None and last.operation == item.uid else None
     if mine is not None and mine.done:
@@ -167,7 +161,7 @@ def _hindrance(world: World, machine: Object, act: Act) -> Objection | None:
         return phase_objection(act, machine, None)
     for other in rivals(world.object.key, machine.key, world.objects):
         if other.phase == "InProgress" and not other.terminating and supersedes(act_of(other), act):
-            return Objection(SUPERSEDED, f"superseded by {other.key.name} ({act_of(other).type})")
+            return Objection(Reason.SUPERSEDED, f"superseded by {other.key.name} ({act_of(other).type})")
     return policy_objection(act, machine)
 
 
@@ -182,15 +176,17 @@ def _waiting(world: World, machine: Object, request: Request) -> Plan:
 
 
 def _answered(world: World, request: Request) -> Plan:
-    reason, _, message = request.withdrawn.partition(": ")
-    return _ended(world, Objection(reason, message)) if reason else _completed(world, Act(request.verb))
+    if request.withdrawn is None:
+        return _completed(world, Act(request.verb))
+    return _ended(world, Objection(request.withdrawn, request.because))
 
 
 def _ended(world: World, found: Objection) -> Plan:
-    if found.reason != SUPERSEDED:
+    if found.reason is not Reason.SUPERSEDED:
         return _failed(world, found)
+    reason = found.reason.value
     return _over(
-        world, "Superseded", Condition("Completed", "True", SUPERSEDED, found.message), Note(SUPERSEDED, found.message)
+        world, "Superseded", Condition("Completed", "True", reason, found.message), Note(reason, found.message)
     )
 
 
@@ -201,7 +197,7 @@ def _completed(world: World, act: Act) -> Plan:
 
 
 def _failed(world: World, found: Objection) -> Plan:
-    condition = Condition("Completed", "False", found.reason, found.message)
+    condition = Condition("Completed", "False", found.reason.value, found.message)
     return _over(world, "Failed", condition, Note("VirtualMachineOperationFailed", found.message, warning=True))
 
 
@@ -212,7 +208,7 @@ def _over(world: World, phase: str, condition: Condition, note: Note, *, signall
 
 
 def _waits(world: World, machine: Object, why: str) -> Plan:
-    status = _status(world, "Pending", Condition("Completed", "False", NOT_NOW, why))
+    status = _status(world, "Pending", Condition("Completed", "False", Reason.NOT_NOW.value, why))
     return Plan(status, waits_for=(machine.key,), settled=False)
 
 
@@ -249,5 +245,5 @@ def _leave(world: World) -> Plan:
     request = requests.active(world.machine_notes)
     steps: tuple[Step, ...] = (ForgetObject(item.key, item.uid),)
     if machine is not None and request is not None and request.operation == item.uid:
-        steps = (request.taken_back(machine, FAILED, f"{request.why} was deleted"), *steps)
+        steps = (request.taken_back(machine, Reason.FAILED, f"{request.why} was deleted"), *steps)
     return Plan({**item.status, "phase": "Terminating"}, steps, settled=False)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, assert_never
 
+from vmctl.planning.applicability import Reason
 from vmctl.planning.steps import Remember
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Request:
     """One thing asked of a machine. `operation` is the uid of the VirtualMachineOperation, empty for a restart of ours.
 
     `nonce` names the instance that ran when it was asked for, `changes` the waiting changes that a restart of ours is
-    for. One that is `done` was either carried out, or taken back for the reason that `withdrawn` gives.
+    for. One that is `done` was either carried out, or taken back: `withdrawn` is the reason, `because` the words.
     """
 
     verb: Verb
@@ -39,7 +40,27 @@ class Request:
     nonce: str = ""
     changes: str = ""
     done: bool = False
-    withdrawn: str = ""
+    withdrawn: Reason | None = None
+    because: str = ""
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether it was taken back for another request, which goes on where this one was."""
+        match self.withdrawn:
+            case Reason.SUPERSEDED:
+                return True
+            case (
+                None
+                | Reason.BY_POLICY
+                | Reason.BY_PHASE
+                | Reason.NOT_FOUND
+                | Reason.NOT_NOW
+                | Reason.FAILED
+                | Reason.NOTHING_WAITS
+            ):
+                return False
+            case _:
+                assert_never(self.withdrawn)
 
     def text(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -55,17 +76,24 @@ class Request:
         done = replace(self, done=True, changes=self.changes if left else "")
         return Remember(machine.key, machine.uid, NOTE, done.text(), what)
 
-    def taken_back(self, machine: Object, reason: str, why: str) -> Remember:
+    def taken_back(self, machine: Object, reason: Reason, why: str) -> Remember:
         """The step that notes that it is not to be carried out any more, and wakes the machine's pass."""
-        back = replace(self, done=True, withdrawn=f"{reason}: {why}")
+        back = replace(self, done=True, withdrawn=reason, because=why)
         what = f"{self.verb.lower()} the machine no more ({why})"
         return Remember(machine.key, machine.uid, NOTE, back.text(), what, told=True)
+
+
+def read(said: Mapping[str, Any]) -> Request:
+    """A request as it was noted; versions without `because` wrote the reason and the words in one."""
+    reason, _, words = str(said.get("withdrawn") or "").partition(": ")
+    withdrawn = Reason(reason) if reason else None
+    return Request(**{**said, "withdrawn": withdrawn, "because": said.get("because") or words})
 
 
 def requested(notes: Mapping[str, str]) -> Request | None:
     """The last request of a machine, done or not."""
     text = notes.get(NOTE)
-    return Request(**json.loads(text)) if text else None
+    return read(json.loads(text)) if text else None
 
 
 def active(notes: Mapping[str, str]) -> Request | None:
