@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.engine.lab import Death, Lab
 from tests.engine.operating import operation
-from tests.engine.wanted import EDITS, GROUPS, Wanted, shown
+from tests.engine.wanted import EDITS, GROUPS, Wanted, in_order, shown
 from tests.memory_driver import Died
 from vmctl.engine.previewing import Look
 from vmctl.engine.rebooting import Reboots
@@ -456,7 +456,7 @@ class RandomHost(RuleBasedStateMachine):
         if found.running is None:
             assert not waits
             return
-        runs = shown(found.running)
+        runs = {**shown(found.running), "disks": in_order(found.running, wanted["disks"])}
         if not (self.tampered and drifted):
             differ = {group for group, names in GROUPS.items() if any(runs[name] != wanted[name] for name in names)}
             lacks = {"blockDeviceRefs"} - set() if not self.wanted.ready else set()

@@ -6,6 +6,7 @@ The second is written down here once more, on purpose without the product's own 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,14 @@ spec:
   {seed}
 ---"""
         )
+
+
+def in_order(running: Hardware, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """The disks of a running machine. What was plugged in has no turn before its next start, so it stands as wanted."""
+    has: tuple[str, ...] = shown(running)["disks"]
+    started = {ref["name"] for ref in json.loads(running.texts["metadata:spec"])["blockDeviceRefs"]}
+    same = [name for name in has if name in started] == [name for name in wanted if name in started]
+    return wanted if same and {*has} == {*wanted} else has
 
 
 def shown(hardware: Hardware) -> dict[str, Any]:

@@ -181,3 +181,21 @@ def test_what_came_while_it_ran_stands_where_the_spec_has_it() -> None:
     desired = sealed(item.typed(VirtualMachine).spec, PLACE.hash_key)
     seen = projected(replace(running, disks=(*running.disks, *late)), desired)
     assert [ref.name for ref in seen.block_device_refs] == ["root", "setup", "b", "a"]
+
+
+@given(st.data())
+def test_wherever_devices_come_and_go_nothing_waits_for_a_start(data: st.DataObject) -> None:
+    """Unless those that stay change places: so what `diff` calls live leaves nothing behind."""
+    started = data.draw(st.lists(st.sampled_from("abcdef"), min_size=1, unique=True))
+    names = [name for name in started if data.draw(st.booleans())]
+    for name in data.draw(st.lists(st.sampled_from("uvwxyz"), min_size=0 if names else 1, unique=True)):
+        names.insert(data.draw(st.integers(0, len(names))), name)
+    before, after = (
+        machine("web", spec={"blockDeviceRefs": [{"kind": "VirtualDisk", "name": name} for name in some]})
+        .typed(VirtualMachine)
+        .spec
+        for some in (started, names)
+    )
+    has = replace(hardware_of(before), disks=hardware_of(after).disks)
+    shuffled = replace(has, disks=tuple(data.draw(st.permutations(has.disks))))
+    assert projected(shuffled, wanted(after)).block_device_refs == after.block_device_refs

@@ -31,6 +31,7 @@ SHOWN: dict[Effect, Any] = {
     Effect.RESTART: "at next restart",
     Effect.REFUSE: "refused",
 }
+BOOTS_LATER = "its turn in the boot order counts from the next start on"
 STILL = "the machine's processors are paused; it is done live as soon as they run"
 
 
@@ -103,7 +104,8 @@ def compare(world: World, spec: VirtualMachineSpec, wanted: Hardware) -> Differe
     judged = tuple(_judged(world, spec, shown, desired, drift)) if shown is not None else ()
     differs, seed_differs = _definition(domain.defined, wanted, desired)
     klass = _class(domain.running.cpu, wanted.cpu) if domain.running is not None else ()
-    present = (_once_ready(item, wanted) for item in judged if item.verdict.effect is not Effect.NONE)
+    has = frozenset(disk.alias for disk in shown.disks) if shown is not None else frozenset[str]()
+    present = (_plugged(item, wanted, has) for item in judged if item.verdict.effect is not Effect.NONE)
     at_start = domain.power not in ("running", "paused")
     return Difference(tuple(present), differs, seed_differs, klass, drift, at_start)
 
@@ -195,12 +197,19 @@ def _grows(item: Judged) -> bool:
     return not (isinstance(old, int) and isinstance(new, int) and new <= old)
 
 
-def _once_ready(item: Judged, wanted: Hardware) -> Judged:
-    """A device that has no data yet cannot be attached yet."""
-    if item.verdict.verb != "plug_disk" or _disk(item.change.new, wanted) is not None:
+def _plugged(item: Judged, wanted: Hardware, has: frozenset[str]) -> Judged:
+    """A device without data cannot be attached yet; one that boots before others does so from the next start on."""
+    if item.verdict.verb != "plug_disk":
         return item
-    reason = f"{_named(item.change.new)} is not ready; it is attached live as soon as it is"
-    return replace(item, verdict=Verdict(Effect.RESTART, reason))
+    disk = _disk(item.change.new, wanted)
+    if disk is None:
+        reason = f"{_named(item.change.new)} is not ready; it is attached live as soon as it is"
+        return replace(item, verdict=Verdict(Effect.RESTART, reason))
+    if disk.boot is None or not any(
+        other.alias in has and other.boot is not None and other.boot > disk.boot for other in wanted.disks
+    ):
+        return item
+    return replace(item, verdict=replace(item.verdict, reason=f"{item.verdict.reason}; {BOOTS_LATER}"))
 
 
 def _disk(ref: object, wanted: Hardware) -> Disk | None:

@@ -265,17 +265,21 @@ def _scalar(text: str, default: object) -> object:
 def _refs(
     recorded: Sequence[Mapping[str, Any]], seen: Hardware, desired: VirtualMachineSpec
 ) -> list[Mapping[str, Any]]:
-    """The recorded devices that are still there, then those that are there without having been recorded: what came
-    while the machine ran has no place of its own, so it stands as it does in the wanted spec.
+    """The recorded devices that are still there, in their order, and among them those that are there unrecorded: what
+    came while the machine ran has no place of its own, so it stands as the wanted spec has it.
     """
     there = {disk.alias for disk in seen.disks}
     known = {alias(Key(ref["kind"], "", ref["name"])): ref for ref in recorded}
     found = [ref for name, ref in known.items() if name in there]
-    order = {alias(Key(ref.kind, "", ref.name)): place for place, ref in enumerate(desired.block_device_refs)}
+    wanted = {alias(Key(ref.kind, "", ref.name)): ref for ref in desired.block_device_refs}
+    order = {name: place for place, name in enumerate(wanted)}
     for name in sorted(there - known.keys(), key=lambda name: (order.get(name, len(order)), name)):
         key = named(name)
-        if key is not None:
-            found.append({"kind": key.kind, "name": key.name})
+        if key is None:
+            continue
+        first = wanted[name].boot_order if name in wanted else None
+        ref = {"kind": key.kind, "name": key.name, **({"bootOrder": first} if first else {})}
+        found.insert(order.get(name, len(found)), ref)
     return found
 
 
