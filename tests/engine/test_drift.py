@@ -64,10 +64,13 @@ def edit(found: Machine, cores: int = 4) -> None:
     found.defined = replace(found.defined, cpu=found.defined.cpu.with_cores(cores))
 
 
-def test_a_detached_disk_is_put_back_although_edits_would_wait(lab: Lab) -> None:
+def test_a_detached_disk_is_put_back_although_edits_would_wait(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     found = up(lab, web())
     detach(found)
     lab.resume()
+    lab.resume()
+    (line,) = (record for record in caplog.records if "DriftDetected" in record.getMessage())
+    assert (line.levelname, line.getMessage().partition(":")[0]) == ("WARNING", "VirtualMachine web")
     assert found.running is not None
     assert [disk.alias for disk in found.running.disks] == ["ua-spec-vd-root", "ua-spec-vd-data"]
     assert [text for text in said(lab, "DriftDetected") if "VirtualDisk data" in text]
@@ -98,6 +101,16 @@ def test_what_is_only_to_be_reported_stays_and_is_told_once(lab: Lab) -> None:
     assert "cpu.cores 1 → 4" in told(lab)
     assert "VirtualDisk data" in told(lab)
     assert len(said(lab, "DriftDetected")) == 1
+
+
+def test_what_was_put_back_and_happens_again_is_told_again(lab: Lab) -> None:
+    found = up(lab, web(mode="DetectOnly"))
+    for cores in (4, 1, 4):
+        edit(found, cores)
+        for _ in range(2):
+            lab.resume()
+    with lab.session() as session:
+        assert [event.count for event in session.store.events() if event.reason == "DriftDetected"] == [2]
 
 
 def test_an_edit_of_the_manifest_counts_where_drift_is_only_reported(lab: Lab) -> None:

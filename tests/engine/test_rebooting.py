@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import sqlite3
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from tests.engine.manifests import blank, machine
 from tests.engine.test_live_changes import AGENT, running, said, waiting, web
 from tests.memory_driver import Died, Faulty, MemoryDriver
 from vmctl.engine.rebooting import IN_FIRMWARE_S, Reboots
+from vmctl.planning import machine_trouble
+from vmctl.planning.machine_trouble import Obstacle, comes_up
+from vmctl.state.database import FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +93,29 @@ def test_a_reboot_never_leaves_a_machine_off_for_want_of_room(lab: Lab) -> None:
     before = found.running
     assert not reboot(lab, found)
     assert found.running is before
+
+
+def test_what_a_version_without_the_note_left_waits_for_the_next_pass(lab: Lab) -> None:
+    """It is not known then whether the machine would come up again."""
+    found = running(lab, web())
+    lab.apply(web(cores=2))
+    before = found.running
+    with lab.session() as session, closing(sqlite3.connect(lab.state / FILE)) as database:
+        assert session.store.notes(found.uid)[machine_trouble.NOTE] == "Nothing"
+        with database:
+            database.execute("DELETE FROM notes WHERE name = ?", (machine_trouble.NOTE,))
+    lab.world.reboot_inside(found.uid)
+    with listening(lab) as reboots:
+        assert not reboots.answer(found.uid, lab.clock.elapsed())
+    assert found.running is before
+    lab.resume()
+    assert reboot(lab, found)
+
+
+@pytest.mark.parametrize("obstacle", Obstacle)
+def test_only_what_nothing_keeps_off_comes_up(obstacle: Obstacle) -> None:
+    assert comes_up({machine_trouble.NOTE: obstacle.value}) == (obstacle is Obstacle.NOTHING)
+    assert not comes_up({})
 
 
 def test_a_guest_that_was_reset_closes_its_channel_a_moment_later(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Self
 
 from vmctl.errors import VmctlError
 from vmctl.planning import drift, requests
-from vmctl.planning.conditions import unmet
-from vmctl.planning.machine_status import stays_off
+from vmctl.planning.machine_trouble import comes_up
 from vmctl.planning.requests import Request
 from vmctl.resources.annotations import PAUSED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vmctl.engine.clock import Clock
     from vmctl.engine.ledger import Ledger
     from vmctl.hypervisor.driver import Driver
@@ -65,7 +66,7 @@ class Reboots:
     def answer(self, uid: str, heard_at: float) -> bool:
         """Switch a machine off for a cold start if that is right; whether it was. Its pass starts it."""
         machine, notes = self._machine(uid), self.store.notes(uid)
-        if machine is None or not _wants_restart(machine) or requests.active(notes) is not None:
+        if machine is None or not _wants_restart(machine, notes) or requests.active(notes) is not None:
             return False
         domain = self._in_firmware(uid, heard_at)
         if domain is None or domain.running is None or self._is_late(machine, heard_at):
@@ -115,8 +116,7 @@ class Reboots:
         return next((item for item in self.ledger.snapshot().of_kind("VirtualMachine") if item.uid == uid), None)
 
 
-def _wants_restart(machine: Object) -> bool:
+def _wants_restart(machine: Object, notes: Mapping[str, str]) -> bool:
     """Whether changes wait, and everything is there that its start needs: a reboot never leaves a machine off."""
     waits = bool(machine.status.get("restartAwaitingChanges"))
-    lacks = bool([*unmet(machine.status)]) or stays_off(machine.status)
-    return waits and not lacks and not machine.terminating and drift.mode(machine) != PAUSED
+    return waits and comes_up(notes) and not machine.terminating and drift.mode(machine) != PAUSED

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vmctl.resources.machine_fields import VirtualMachineSpec
     from vmctl.resources.policies import Change
 
-NOTE = "seen"
+NOTE, TOLD = "seen", "drift"  # notes: what was last seen, and what was told of as changed by somebody else
 
 
 def mode(item: Object) -> str:
@@ -68,6 +68,15 @@ class Drift:
             if found
         ]
         return "; ".join(parts)
+
+    @property
+    def places(self) -> str:
+        """All of it as it is noted when it is told; empty when there is none."""
+        return (
+            json.dumps({"running": dict(self.running), "defined": dict(self.defined)}, sort_keys=True)
+            if self.words
+            else ""
+        )
 
     @classmethod
     def of(

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 KEPT_TRANSITIONS = 5
 RESTING = ("Pending", "Starting", "Stopped")
-STAYS_OFF = "a restart now would leave the machine off"
-DRIFTED, DRIFT_SAID = "Drifted", "somebody else changed the machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +96,9 @@ def _running(world: World, picture: Picture) -> list[Condition]:
 
 def _drift(picture: Picture) -> list[Condition]:
     """Shown only while the machine is not as we left it."""
-    return [Condition(DRIFTED, "True", "ChangedOutside", f"{DRIFT_SAID}: {picture.drift}")] if picture.drift else []
-
-
-def drifted(status: Mapping[str, Any]) -> str:
-    """What a status says that somebody else changed; empty when nothing."""
-    known = find(status, DRIFTED)
-    return str(known["message"]) if known is not None else ""
-
-
-def stays_off(status: Mapping[str, Any]) -> bool:
-    """Whether a status says that a machine would not come up again after a restart."""
-    known = find(status, "ConfigurationApplied")
-    return known is not None and STAYS_OFF in known["message"]
+    if not picture.drift:
+        return []
+    return [Condition("Drifted", "True", "ChangedOutside", f"somebody else changed the machine: {picture.drift}")]
 
 
 def _migratable() -> Condition:

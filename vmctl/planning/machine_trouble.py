@@ -5,15 +5,29 @@ found nothing to boot, why what waits would not come with a restart.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, assert_never
 
 from vmctl.planning.conditions import Condition
-from vmctl.planning.machine_status import STAYS_OFF
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vmctl.planning.dependencies import Dependencies
     from vmctl.planning.plans import Waiting, World
     from vmctl.resources.machine_fields import VirtualMachineSpec
+
+NOTE = "restart"  # what became of a machine that is restarted now, noted as long as changes wait for that
+STAYS_OFF = "a restart now would leave the machine off"
+
+
+class Obstacle(StrEnum):
+    """What would keep a machine off that is restarted now."""
+
+    NOTHING = "Nothing"
+    LACKS = "Lacks"  # something that it depends on is not ready
+    NO_ROOM = "NoRoom"
+    FAILED = "Failed"
 
 
 def halted(world: World) -> Condition | None:
@@ -54,12 +68,36 @@ def boot(world: World, spec: VirtualMachineSpec) -> str:
     )
 
 
-def not_applied(world: World, count: int, needs: Dependencies, no_room: str) -> str:
+def obstacle(world: World, needs: Dependencies, no_room: str) -> tuple[Obstacle, str]:
+    """What would keep a machine off that is restarted now, and its words."""
+    if not needs.ready:
+        return Obstacle.LACKS, "not everything it depends on is ready"
+    if no_room:
+        return Obstacle.NO_ROOM, no_room
+    return (Obstacle.FAILED, world.failure.sentence) if world.failure is not None else (Obstacle.NOTHING, "")
+
+
+def comes_up(notes: Mapping[str, str]) -> bool:
+    """Whether a machine that is restarted now comes up again, as its last pass has noted. False where none has: what an
+    older version left without a note waits for the next pass.
+    """
+    text = notes.get(NOTE)
+    if text is None:
+        return False
+    found = Obstacle(text)
+    match found:
+        case Obstacle.NOTHING:
+            return True
+        case Obstacle.LACKS | Obstacle.NO_ROOM | Obstacle.FAILED:
+            return False
+        case _:
+            assert_never(found)
+
+
+def not_applied(count: int, why: str) -> str:
     """How many changes wait, and why a restart would not bring them now; empty when none waits."""
     if not count:
         return ""
-    lacks = "" if needs.ready else "not everything it depends on is ready"
-    why = lacks or no_room or (world.failure.sentence if world.failure is not None else "")
     caution = f"; {STAYS_OFF}, because {why}" if why else ""
     return f"{count} change{'s wait' if count > 1 else ' waits'} for a restart{caution}"
 

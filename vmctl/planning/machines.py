@@ -47,6 +47,8 @@ from vmctl.resources.annotations import DETECT_ONLY, PAUSED, RECONCILE
 from vmctl.resources.virtualmachine import VirtualMachine
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vmctl.planning.hardware import Hardware
     from vmctl.planning.observed import Domain
     from vmctl.resources.machine_fields import VirtualMachineSpec
@@ -118,26 +120,21 @@ def _left_as_found(world: World, asked: Wish) -> str:
 
 
 def _remembering(world: World, plan: Plan, difference: Difference) -> Plan:
-    """The plan, at its end with what the machine looked like, so that what somebody else changes is told from our work.
-
-    The first plan that sees such a change reports it.
+    """The plan with what was seen: what somebody else changed is told once, by the first plan that sees it; what the
+    machine looked like is noted at the end, so that such changes are told from our work.
     """
-    if world.domain is None or not difference.drift.record:
-        return plan
-    notes = plan.notes
-    words = difference.drift.words
-    if words and words != _drifted_before(world):
-        notes = (*notes, Note("DriftDetected", f"somebody else changed the machine: {words}", warning=True))
-    record = difference.drift.record
-    if plan.steps or record == world.notes.get(drift.NOTE):
-        return replace(plan, notes=notes)
-    return replace(plan, notes=notes, remember={**plan.remember, drift.NOTE: record})
+    found, notes = difference.drift, plan.notes
+    news = _news(world, {drift.TOLD: found.places})
+    if found.words and news:
+        notes = (*notes, Note("DriftDetected", f"somebody else changed the machine: {found.words}", warning=True))
+    if world.domain is not None and found.record and not plan.steps:
+        news |= _news(world, {drift.NOTE: found.record})
+    return replace(plan, notes=notes, remember={**plan.remember, **news})
 
 
-def _drifted_before(world: World) -> str:
-    """What the condition said of drift when the machine was last looked at."""
-    known = machine_status.drifted(world.object.status)
-    return known.partition(": ")[2] if known else ""
+def _news(world: World, notes: Mapping[str, str]) -> dict[str, str]:
+    """Those of some notes that are not as they stand there."""
+    return {name: text for name, text in notes.items() if world.notes.get(name, "") != text}
 
 
 def _on(
@@ -155,7 +152,8 @@ def _on(
         difference = replace(difference, at_start=True)
     if no_room:
         difference = difference.held_back(no_room)
-    picture = _picture(world, spec, needs, difference, phase=_phase(world, domain, asked), no_room=no_room)
+    obstacle, why = machine_trouble.obstacle(world, needs, no_room)
+    picture = _picture(world, spec, difference, phase=_phase(world, domain, asked), why=why)
     status = machine_status.status(world, spec, needs, picture)
     steps = _work(world, spec, needs, wanted, difference, asked)
     notes = _told(world, picture)
@@ -174,6 +172,7 @@ def _on(
         waits_for=needs.waits_for,
         changes=machine_trouble.cautioned(difference.shown(), no_room),
         settled=not steps,
+        remember=_news(world, {machine_trouble.NOTE: obstacle.value} if picture.waiting else {}),
     )
 
 
@@ -252,19 +251,17 @@ def _phase(world: World, domain: Domain, asked: Wish) -> str:
     return "Pause" if domain.power == "paused" else "Running"
 
 
-def _picture(
-    world: World, spec: VirtualMachineSpec, needs: Dependencies, difference: Difference, *, phase: str, no_room: str
-) -> Picture:
-    """A machine that is on, with what waits for its restart."""
+def _picture(world: World, spec: VirtualMachineSpec, difference: Difference, *, phase: str, why: str) -> Picture:
+    """A machine that is on, with what waits for its restart, and `why` that would leave it off now."""
     waiting = difference.waiting
-    shown = [item for item in difference.shown() if item.effect == "at next restart"]
+    shown = [item for item in difference.shown() if item.effect in ("at next restart", "at next start")]
     return Picture(
         phase,
         machine_trouble.halted(world),
         waiting,
-        "; ".join(f"{item.path}: {item.reason}" for item in shown),
+        "; ".join(f"{item.path}: {item.reason}" if item.reason else item.path for item in shown),
         boot_trouble=machine_trouble.boot(world, spec),
-        not_applied=machine_trouble.not_applied(world, len(waiting), needs, no_room),
+        not_applied=machine_trouble.not_applied(len(waiting), why),
         drift=difference.drift.words,
     )
 
