@@ -56,3 +56,14 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert second["message"] == "inside\nwith a second line"
     assert second["level"] == "info"
     assert second["logger"] == "vmctl.engine.somewhere"
+
+
+def test_a_verb_without_a_log_writes_none(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("vmctl").propagate = False  # away from what listens to tests
+    log.warning("Python writes what nobody listens to")
+    assert capsys.readouterr().err == "Python writes what nobody listens to\n"
+    for _ in range(2):
+        logs.keep_quiet()
+    log.warning("told as an event")
+    assert capsys.readouterr().err == ""
+    assert len(logging.getLogger("vmctl").handlers) == 1

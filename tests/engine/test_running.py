@@ -19,6 +19,7 @@ from vmctl.engine.gathering import PATIENCE_S, Pruning
 from vmctl.engine.running import Marks
 from vmctl.engine.session import Result
 from vmctl.errors import Rejected, Unreachable
+from vmctl.resources.keys import Key
 from vmctl.state.lock import holder
 
 if TYPE_CHECKING:
@@ -251,6 +252,40 @@ def test_nothing_is_pruned_while_a_file_is_bad(lab: Lab) -> None:
         made.looked()
         made.rested()
         assert made.phase("VirtualMachine", "web") == "Running"
+
+
+def test_too_many_to_be_pruned_stay_and_say_so(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    made = Daemon(lab, pruning=Pruning(30.0))
+    spaces = [Key("Namespace", "", name) for name in ("east", "north", "west")]
+
+    def told() -> list[tuple[str, str, int]]:
+        found = (event for key in spaces for event in made.session.store.events(key))
+        return [(event.reason, event.message, event.count) for event in found if event.type == "Warning"]
+
+    with made:
+        made.save("web.yaml", WEB)
+        for key in spaces:
+            made.save(f"{key.name}.yaml", f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {key.name}}}\n")
+        made.becomes("VirtualMachine", "web", "Running")
+        for key in spaces:
+            (made.directory / f"{key.name}.yaml").unlink()
+        made.looked()
+        made.leap(31)
+        until(lambda: made.runner.withheld == 3)
+        made.looked()
+        said = (
+            f"its manifest has left {made.directory}, as that of 2 more: too many to go at once; if they are meant to"
+        )
+        assert [(reason, message.startswith(said), count) for reason, message, count in told()] == [
+            ("PruneRefused", True, 1)
+        ] * 3, "told once, not at every look"
+        (line,) = (record.getMessage() for record in caplog.records if "nothing is pruned" in record.getMessage())
+        assert "3 of the 5 objects" in line
+        assert "--prune-max 3" in line
+        made.save("east.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: east}\n")
+        until(lambda: made.session.store.get(spaces[1]) is None)
+        assert made.runner.withheld == 0
+        assert made.session.store.get(spaces[0]) is not None
 
 
 def test_an_apply_beside_the_daemon_is_done_by_it(daemon: Daemon) -> None:

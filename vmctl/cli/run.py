@@ -85,9 +85,10 @@ def command(
 
 def _once(session: Session, order: Order) -> int:
     """One convergence over what the directories say now."""
-    from vmctl.engine import keeping
+    from vmctl.engine import keeping, logs
     from vmctl.engine.clock import SystemClock
 
+    logs.keep_quiet()
     clock = SystemClock()
     with (
         keeping.at_work(session.settings, clock, output.remark) as engine,
@@ -98,12 +99,14 @@ def _once(session: Session, order: Order) -> int:
             clock.sleep(keeping.LOCK_POLL_S)
         for problem in look.bad:
             output.problem(problem)
-        for key, done in look.applied.items():
-            output.line(f"{key} {done}")
+        for each in look.applied:
+            output.line(str(each))
+        for refusal in dict.fromkeys(look.withheld.values()):
+            output.remark(f"nothing is pruned: {refusal.message}; {refusal.remedy}")
         output.flush()
         result = working.converge(engine, engine.unsettled())
         code = working.report(result, look.declared, engine, wait=False)
-    return working.SOME_FAILED if look.bad and code == 0 else code
+    return working.SOME_FAILED if (look.bad or look.withheld) and code == 0 else code
 
 
 def _unit(session: Session, order: Order, options: list[str]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vmctl.cli import output
 from vmctl.cli.progress import Progress
+from vmctl.engine import logs
 from vmctl.engine import session as engine
 from vmctl.errors import TimedOut
 from vmctl.state.lock import holder
@@ -24,6 +25,7 @@ SOME_FAILED = 3
 @contextmanager
 def at_work(session: Session) -> Iterator[engine.Session]:
     """A hold on the engine of this host, be it in this process or in another."""
+    logs.keep_quiet()
     with engine.session(session.settings) as working:
         yield working
 

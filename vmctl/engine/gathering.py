@@ -20,6 +20,7 @@ from vmctl.manifests.memory import Memory
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from vmctl.engine.applying import Applied
     from vmctl.engine.clock import Clock
     from vmctl.engine.ledger import Ledger
     from vmctl.engine.pruning import Absences, Leaving, Most, Scan
@@ -52,10 +53,11 @@ class Look:
 
     put_off: str = ""
     moved: tuple[Key, ...] = ()
-    applied: Mapping[Key, str] = field(default_factory=dict["Key", str])  # what was done with each that was stored
+    applied: tuple[Applied, ...] = ()  # what was done with each that was stored
     declared: tuple[Key, ...] = ()  # in good files
     bad: tuple[Problem, ...] = ()
     next_s: float | None = None  # when another look can prune, in elapsed seconds
+    withheld: Mapping[Key, ChangeRefused] = field(default_factory=dict["Key", ChangeRefused])  # too many to be pruned
 
 
 @dataclass(slots=True)
@@ -77,6 +79,7 @@ class Gathering:
     _bad: dict[str, tuple[Problem, ...]] = field(default_factory=dict[str, tuple[Problem, ...]])
     _unknown: dict[str, Problem] = field(default_factory=dict[str, Problem])
     _told: set[Key] = field(default_factory=set["Key"])
+    _withheld: dict[Key, ChangeRefused] = field(default_factory=dict["Key", ChangeRefused])
     _waits_since: float | None = None
 
     def __post_init__(self) -> None:
@@ -108,7 +111,8 @@ class Gathering:
         went, next_s = self._prune(looks, began)
         self._report(problems, found)
         declared = tuple(item.key for item in good)
-        return Look("", (*self._changed(applied), *went), applied, declared, tuple(problems), next_s)
+        moved = (*self._changed(applied), *went)
+        return Look("", moved, applied, declared, tuple(problems), next_s, dict(self._withheld))
 
     def _put_off(self, found: Iterable[Source]) -> str:
         """Who is in the middle of writing; empty when a look may be taken, be it because patience has ended."""
@@ -184,15 +188,15 @@ class Gathering:
             return [error.message]
         return []
 
-    def _put(self, news: list[Manifest], found: list[Source], problems: list[Problem]) -> dict[Key, str]:
+    def _put(self, news: list[Manifest], found: list[Source], problems: list[Problem]) -> tuple[Applied, ...]:
         """Store the manifests and where they came from; what was done with each."""
         if not news and found == self._put_for:
-            return {}
+            return ()
         try:
             applied = applying.store_all(self.store, self.ledger, news, sources=found)
         except (GraphError, ChangeRefused) as error:
             problems.append(Problem(news[0].file if news else "", 0, 0, f"nothing new is taken: {error.message}"))
-            return {}
+            return ()
         self._put_for = found
         self._stored |= {item.key: _place(item) for item in news}
         for one in applied:
@@ -200,14 +204,14 @@ class Gathering:
                 log.warning("%s %s: %s", one.key.short, one.done, one.why)
                 self._told.add(one.key)
         provenance.record(self.store, self.ledger, applied, news, found)
-        return {one.key: one.done for one in applied}
+        return tuple(applied)
 
-    def _changed(self, applied: Mapping[Key, str]) -> list[Key]:
+    def _changed(self, applied: Iterable[Applied]) -> list[Key]:
         """Those of the stored that differ from before."""
-        changed = [key for key, done in applied.items() if done in ("created", "configured")]
-        for key in changed:
-            log.info("%s %s", key.short, applied[key])
-        return changed
+        changed = [one for one in applied if one.done in ("created", "configured")]
+        for one in changed:
+            log.info("%s %s", one.key.short, one.done)
+        return [one.key for one in changed]
 
     def _prune(self, looks: Iterable[Scan], began: float) -> tuple[list[Key], float | None]:
         """Forget and let go of what has been absent long enough; the keys, and when another look can make more of it
@@ -216,6 +220,7 @@ class Gathering:
         went: list[Key] = []
         upcoming: list[float] = []
         delay_s = self.prunes.delay_s if self.prunes is not None else pruning.DELAY_S
+        before, self._withheld = self._withheld, {}
         for look in looks:
             absences = self._absences.setdefault(look.source.directory, pruning.Absences(delay_s))
             absences.saw(look, began)
@@ -226,25 +231,36 @@ class Gathering:
             pruning.forget(self.store, look, absences.due(waiting, began))
             if self.prunes is not None:
                 left = pruning.leaving(self.store, self.ledger.snapshot(), look)
-                went += self._let_go(left, absences.due(left.keys, began))
+                went += self._let_go(left, absences.due(left.keys, began), before)
                 waiting += left.keys
             due = absences.due(waiting, began)
             after = absences.next_look([key for key in waiting if key not in due])
             upcoming += [after] if after is not None else []
         return went, min(upcoming, default=None)
 
-    def _let_go(self, left: Leaving, due: frozenset[Key]) -> list[Key]:
+    def _let_go(self, left: Leaving, due: frozenset[Key], before: Mapping[Key, ChangeRefused]) -> list[Key]:
+        """Prune what is due, unless that is too much; `before` is what was too much at the last look."""
         if self.prunes is None or not due:
             return []
-        try:
-            pruning.refuse_excess([left], self.prunes.most)
-        except ChangeRefused as error:
-            log.warning("nothing is pruned: %s; %s", error.message, error.remedy)
+        if too_many := pruning.excess(left, self.prunes.most):
+            self._withhold(left, too_many, before)
             return []
         deletions = pruning.prune(self.store, self.ledger, left, due)
         for one in deletions:
             log.info("%s pruned: %s", one.key.short, one.done)
         return [one.key for one in deletions]
+
+    def _withhold(self, left: Leaving, why: ChangeRefused, before: Mapping[Key, ChangeRefused]) -> None:
+        """Leave everything as it is, and tell it where it is news: in the log as one, with each object as an event."""
+        self._withheld |= dict.fromkeys(left.keys, why)
+        if all(key in before and before[key].message == why.message for key in left.keys):
+            return
+        log.warning("nothing is pruned: %s; %s", why.message, why.remedy)
+        others = f", as that of {len(left.keys) - 1} more" if len(left.keys) > 1 else ""
+        said = f"its manifest has left {left.directory}{others}: too many to go at once; {why.remedy}"
+        with self.store.batch(durable=False):
+            for item in filter(None, map(self.ledger.get, left.keys)):
+                self.store.record_event(item.key, "Warning", "PruneRefused", said, uid=item.uid)
 
     def _report(self, problems: Sequence[Problem], found: Iterable[Source]) -> None:
         """Tell of files that have become bad, or bad in another way, and of those that are good again."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
+from vmctl.engine.warning import warn
 from vmctl.errors import NotFound, Rejected, Unsupported
 from vmctl.planning import refusals, steps
 
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from vmctl.hypervisor.driver import Driver
     from vmctl.planning.objects import Object
     from vmctl.state.store import Store
-
-log = logging.getLogger(__name__)
 
 
 def perform(store: Store, driver: Driver, item: Object, step: steps.Live) -> bool:
@@ -23,11 +21,10 @@ def perform(store: Store, driver: Driver, item: Object, step: steps.Live) -> boo
     try:
         _perform(driver, step)
     except (Rejected, Unsupported, NotFound) as error:
-        log.info("%s: refused: %s", item.key.short, error.message)
         seen = driver.observe(step.uid)
         refusal = refusals.Refusal(error.message, agent=seen is not None and seen.agent_connected)
         store.note(step.uid, refusals.NOTE, refusals.with_refusal(store.notes(step.uid), step.change, refusal))
-        store.record_event(item.key, "Warning", "ChangeRefused", f"{step.describe()}: {error.message}", uid=item.uid)
+        warn(store, item, "ChangeRefused", f"{step.describe()}: {error.message}")
         return False
     store.record_event(item.key, "Normal", "ChangesApplied", step.describe(), uid=item.uid)
     return True

@@ -55,6 +55,13 @@ def configure(form: Format, *, verbose: bool = False) -> None:
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
+def keep_quiet() -> None:
+    """Let the records of vmctl reach nobody who did not ask for them: a verb tells itself what it does."""
+    logger = logging.getLogger("vmctl")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+
+
 def _marked(record: logging.LogRecord) -> bool:
     """Give a record its pass: `pass_id`, empty outside of one, and `object`, the key or None."""
     found = _current.get()

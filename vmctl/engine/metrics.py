@@ -76,6 +76,8 @@ class Engine(Collector):
         yield _gauge("engine_manifest_problems", "Problems in the watched directories.", len(self._runner.bad))
         bad = len({problem.file for problem in self._runner.bad})
         yield _gauge("engine_bad_files", "Files in the watched directories that are not taken.", bad)
+        text = "Objects that have left their directory and stay, because too many would go at once."
+        yield _gauge("engine_prune_refused_objects", text, self._runner.withheld)
         yield _gauge("engine_host_reachable", "Whether libvirt answered last.", self._runner.last_resync is not None)
         if self._runner.last_resync is not None:
             text = "When everything was compared last, epoch seconds."

@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from vmctl.engine.warning import warn
 from vmctl.errors import Bug, VmctlError
 from vmctl.planning import addresses, attachments, classes, disks, images, machines, operations
 from vmctl.planning.drift import is_held
@@ -145,9 +146,10 @@ class Passes:
 
     def _record(self, item: Object, plan: Plan) -> None:
         for note in plan.notes:
-            self.store.record_event(
-                item.key, "Warning" if note.warning else "Normal", note.reason, note.message, uid=item.uid
-            )
+            if note.warning:
+                warn(self.store, item, note.reason, note.message)
+            else:
+                self.store.record_event(item.key, "Normal", note.reason, note.message, uid=item.uid)
         for name, text in plan.remember.items():
             self.store.note(item.uid, name, text)
         updated = self.ledger.set_status(item, plan.status)
@@ -167,7 +169,6 @@ class Passes:
             try:
                 self.executor.execute(item, step, progress)
             except VmctlError as error:
-                log.info("%s: %s failed: %s", item.key.short, type(step).__name__, error.message)
                 return error
         self.failures.pop(item.uid, None)
         return None
@@ -212,7 +213,9 @@ class Passes:
         )
         self.failures[item.uid] = failure
         if error.retry != "wait":
-            self.store.record_event(item.key, "Warning", error.reason, failure.sentence, uid=item.uid)
+            warn(self.store, item, error.reason, failure.sentence)
+        else:
+            log.info("%s: %s", item.key.short, failure.sentence)
         return failure
 
     def _stuck(self, item: Object, plan: Plan) -> Outcome:

@@ -4,13 +4,13 @@ shutdown from the guest's own.
 
 from __future__ import annotations
 
-import logging
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmctl.engine.warning import warn
 from vmctl.errors import NotReady, Rejected
 from vmctl.planning import refusals, requests, steps
 from vmctl.planning.power import NOTE, PowerNote
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from vmctl.planning.place import Place
     from vmctl.state.store import Store
 
-log = logging.getLogger(__name__)
 SIGNAL_AGAIN_S = 3.0  # a shutdown that arrives before the guest listens is lost without a word (facts: lifecycle)
 STARTS_AT_ONCE = 4  # more only compete for the processors
 
@@ -124,8 +123,7 @@ class Powering:
         if forced_by:
             late = "the power is cut without waiting for the guest any longer"
         why = forced_by or step.why
-        log.warning("%s: %s", item.key.short, late)
-        self.store.record_event(item.key, "Warning", "PowerCut", f"{late} ({why})", uid=item.uid)
+        warn(self.store, item, "PowerCut", f"{late} ({why})")
         self.driver.destroy(step.uid)
 
     def _is_overtaken(self, item: Object, asked: requests.Request | None) -> bool:

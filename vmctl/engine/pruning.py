@@ -153,18 +153,25 @@ def refuse_incomplete(looks: Iterable[Scan]) -> None:
 def refuse_excess(found: Iterable[Leaving], most: Most = None) -> None:
     """Raise ChangeRefused, naming what would go, when more leaves a source than the limit allows."""
     for each in found:
-        count = len(each.keys)
-        allowed = max(FEW, each.owned // SHARE) if most is None else each.owned if most == "all" else most
-        if count > allowed:
-            names = [
-                *(key.short for key in each.pruned),
-                *(f"{key.short} (kept: {why})" for key, why in each.retained.items()),
-            ]
-            raise ChangeRefused(
-                f"{count} of the {each.owned} objects of {each.directory} would go, nothing was changed:\n  "
-                + "\n  ".join(names),
-                remedy=f"if they are meant to go, allow it with --prune-max {count}; else see where their files are",
-            )
+        if too_many := excess(each, most):
+            raise too_many
+
+
+def excess(found: Leaving, most: Most = None) -> ChangeRefused | None:
+    """The refusal of all that leaves a source, when that is more than the limit allows."""
+    count = len(found.keys)
+    allowed = max(FEW, found.owned // SHARE) if most is None else found.owned if most == "all" else most
+    if count <= allowed:
+        return None
+    names = [
+        *(key.short for key in found.pruned),
+        *(f"{key.short} (kept: {why})" for key, why in found.retained.items()),
+    ]
+    return ChangeRefused(
+        f"{count} of the {found.owned} objects of {found.directory} would go, nothing was changed:\n  "
+        + "\n  ".join(names),
+        remedy=f"if they are meant to go, allow it with --prune-max {count}; else see where their files are",
+    )
 
 
 def left_behind(store: Store, objects: Objects, look: Scan) -> list[Key]:

@@ -86,6 +86,7 @@ class Runner:
         self.tally = Tally()
         self.postponed = 0  # looks that were put off because somebody was writing
         self.bad: tuple[Problem, ...] = ()
+        self.withheld = 0  # objects that left their directory, too many to be pruned
         self.last_resync: float | None = None  # epoch seconds; None before the first, and while there is no host
 
     # From other threads. Each of these only says that there is something to do.
@@ -203,7 +204,7 @@ class Runner:
             return
         self.tally.looks += 1
         self._look_from, self._look_due = 0.0, look.next_s if look.next_s is not None else NEVER
-        self.bad = look.bad
+        self.bad, self.withheld = look.bad, len(look.withheld)
         for key in look.moved:
             self.convergence.changed(key)
         self._moved_at = self._clock.elapsed() if look.moved else self._moved_at
