@@ -81,6 +81,16 @@ def test_without_prune_what_left_is_kept_and_told(home: Home) -> None:
     assert "Namespace east" not in home.run("apply", "-q").err
 
 
+def test_what_is_left_behind_is_told_beforehand_as_apply_tells_it(home: Home) -> None:
+    home.remove("east", "west")
+    remark = f"Namespace east, Namespace west: not in {home.path} any more, and kept; --prune removes such objects"
+    diff, dry, applied = home.run("diff"), home.run("apply", "--dry-run"), home.run("apply")
+    assert (diff.code, diff.out) == (0, "")
+    for ran in (diff, dry, applied):
+        assert remark in ran.err
+    assert remark not in home.run("diff", "--prune").err
+
+
 def test_a_bad_file_refuses_everything(home: Home) -> None:
     home.remove("east")
     home.write("west", "kind: Namesp")

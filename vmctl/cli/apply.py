@@ -174,7 +174,9 @@ def _preview(
 def foresee(
     host: Look, manifests: tuple[Manifest, ...], sources: tuple[Source, ...], pruning: Pruning, *, take_over: bool
 ) -> tuple[list[Preview], list[Applied]]:
-    """What apply would do, and what it would say of manifests that are carried out once. Raises what apply would."""
+    """What apply would do, and what it would say of manifests that are carried out once; tells what would be left
+    behind. Raises what apply would.
+    """
     from vmctl.engine import applying, once
 
     leaving = pruning.leaving(host.store, host.ledger, manifests)
@@ -183,4 +185,5 @@ def foresee(
     if not take_over:
         applying.refuse_other_owners(host.store, manifests, sources)
     found = once.sort_out(host.store, host.ledger, manifests, sources)
+    pruning.tell_left_behind(host.store, host.ledger.snapshot())
     return host.previews(found.meant, leaving), applying.not_again(found)

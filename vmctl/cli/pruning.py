@@ -54,13 +54,21 @@ class Pruning:
             pruning.begin(store, look)
 
     def finish(self, store: Store, objects: Objects, *, quiet: bool) -> None:
-        """Forget what was carried out once and has left; tell what is left behind where nothing is pruned."""
+        """Forget what was carried out once and has left; tell what is left behind."""
         from vmctl.engine import pruning
 
         for look in self.looks:
             pruning.catch_up(store, look)
             pruning.forget(store, look)
-            behind = [] if self.wanted or quiet else pruning.left_behind(store, objects, look)
+        if not quiet:
+            self.tell_left_behind(store, objects)
+
+    def tell_left_behind(self, store: Store, objects: Objects) -> None:
+        """Say what the directories own and declare no more, where nothing is pruned."""
+        from vmctl.engine import pruning
+
+        for look in () if self.wanted else self.looks:
+            behind = pruning.left_behind(store, objects, look)
             if behind:
                 names = ", ".join(key.short for key in behind[:NAMED]) + (" …" if len(behind) > NAMED else "")
                 output.remark(
