@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +18,6 @@ from vmctl.manifests.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 PATIENCE_S = 30.0
 
@@ -85,6 +88,88 @@ def test_a_link_that_leads_elsewhere_is_followed(tmp_path: Path) -> None:
         found.hears(lambda: (tmp_path / "two" / "web.yaml").write_text("a"))
     finally:
         watch.close()
+
+
+class Eye:
+    """Reads the whole directory whenever a watch says something, as the engine does, and at no other time."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory, self._news = directory, threading.Condition()
+        self.seen: dict[str, str] = {}
+
+    def __call__(self) -> None:
+        now: dict[str, str] = {}
+        for path, _, names in os.walk(self._directory):  # which forgives what goes meanwhile
+            for file in (Path(path, name) for name in names):
+                with suppress(OSError):
+                    now[str(file.relative_to(self._directory))] = file.read_text()
+        with self._news:
+            self.seen = now
+            self._news.notify_all()
+
+    def sees(self, expected: dict[str, str]) -> None:
+        """What is there now was read in the end."""
+        with self._news:
+            assert self._news.wait_for(lambda: self.seen == expected, PATIENCE_S), self.seen
+
+
+@pytest.fixture
+def eye(directory: Path) -> Iterator[Eye]:
+    found = Eye(directory)
+    watch = watching.Watch(str(directory), found, recursive=True)
+    yield found
+    watch.close()
+
+
+def test_directories_that_come_and_go_are_watched(tmp_path: Path, directory: Path, eye: Eye) -> None:
+    for turn in range(20):  # whatever the watch is doing at that moment
+        text = str(turn)
+        (directory / "a" / "b").mkdir(parents=True)
+        (directory / "a" / "b" / "web.yaml").write_text(text)
+        eye.sees({"a/b/web.yaml": text})
+        (directory / "a" / "b" / "web.yaml").write_text(f"{text} again")
+        eye.sees({"a/b/web.yaml": f"{text} again"})
+        (directory / "a").rename(directory / "c")
+        (directory / "c" / "b" / "web.yaml").write_text(f"{text} moved")
+        eye.sees({"c/b/web.yaml": f"{text} moved"})
+        (directory / "c").rename(tmp_path / text)
+        eye.sees({})
+        (tmp_path / text).rename(directory / "d")
+        (directory / "d" / "b" / "web.yaml").unlink()
+        (directory / "d" / "b" / "db.yaml").write_text(text)
+        eye.sees({"d/b/db.yaml": text})
+        shutil.rmtree(directory / "d")
+        eye.sees({})
+
+
+def test_a_directory_that_was_away_is_read_when_it_is_back(tmp_path: Path, directory: Path, eye: Eye) -> None:
+    (directory / "web.yaml").write_text("a")
+    eye.sees({"web.yaml": "a"})
+    directory.rename(tmp_path / "away")
+    eye.sees({})
+    (tmp_path / "away" / "web.yaml").write_text("b")
+    (tmp_path / "away").rename(directory)
+    eye.sees({"web.yaml": "b"})
+
+
+def test_writing_without_an_end_is_heard_in_between(directory: Path, ear: Ear) -> None:
+    file = directory / "web.yaml"
+    ear.heard.clear()
+    limit = time.monotonic() + PATIENCE_S
+    while not ear.heard.is_set():
+        file.write_text("a")
+        assert time.monotonic() < limit
+
+
+def test_links_are_followed_once_and_what_is_hidden_is_not(directory: Path, tmp_path: Path) -> None:
+    for name in ("a/b", ".git/objects"):
+        (directory / name).mkdir(parents=True)
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (directory / "link").symlink_to(tmp_path / "elsewhere")
+    (directory / "a" / "b" / "loop").symlink_to(directory)
+    (directory / "dangling").symlink_to(tmp_path / "nowhere")
+    found = {os.path.relpath(each, directory) for each in watching._below(str(directory))}
+    assert found == {".", "a", "a/b", "link", "link/deep"}
 
 
 @pytest.mark.parametrize(
