@@ -128,6 +128,24 @@ def test_a_machine_goes_and_its_disk_is_kept_and_listed(lab: Lab) -> None:
     assert home.apply() == [(space("east"), "unchanged")]  # what is kept belongs to nobody and is told once
 
 
+def test_a_machine_that_runs_is_told_with_every_step_of_its_end(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    home = Directory(lab, "home", web=machine("web", "root"), root=blank("root"), other=namespace("east"))
+    home.apply()
+    home.remove("web")
+    look, manifests = home.look()
+    with lab.session() as session:
+        found = pruning.leaving(session.store, applying.foreseen(session.ledger, manifests), look)
+        (foreseen,) = (each.steps for each in view(session).previews(manifests, [found]) if each.key == WEB)
+    assert foreseen[0] == "shut the machine down (it is deleted; power is cut after 60 s)"
+    assert foreseen[1] == "remove the machine from libvirt (its disks stay)"
+    caplog.clear()
+    with caplog.at_level("INFO", logger="vmctl.engine.executing"):
+        home.apply()
+    begins = f"{WEB.short}: "
+    done = [text.removeprefix(begins) for text in caplog.messages if text.startswith(begins)]
+    assert list(dict.fromkeys(done)) == list(foreseen)
+
+
 def test_what_came_back_is_adopted_with_its_data(lab: Lab) -> None:
     home = Directory(lab, "home", root=blank("root"), other=namespace("east"))
     home.apply()

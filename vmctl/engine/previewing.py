@@ -22,7 +22,7 @@ from vmctl.planning.drift import mode
 from vmctl.planning.graph import order, references
 from vmctl.planning.objects import Object, Objects
 from vmctl.planning.plans import Waiting
-from vmctl.planning.power import noted, wish
+from vmctl.planning.power import Cause, noted, wish
 from vmctl.planning.requests import active
 from vmctl.planning.steps import CreateObject, CutPower, Live, Remember, ReserveAddress, ShutDown
 from vmctl.planning.usage import attachments_of
@@ -119,8 +119,12 @@ class Look:
         if not goes:
             return Preview(item.key, "retain", document, document)
         world = self._world(item, future)
-        steps = tuple(dict.fromkeys(step.describe() for step in self._plan(world).steps if _is_told(step)))
-        return Preview(item.key, "prune", document, {}, steps=steps)
+        steps = list(self._plan(world).steps)
+        if world.domain is not None and _runs(world):  # it goes off first, and the rest follows in the same apply
+            off = replace(world.domain, power="off", power_reason="shutdown", running=None)
+            steps += self._plan(replace(world, domain=off)).steps
+        told = tuple(dict.fromkeys(step.describe() for step in steps if _is_told(step)))
+        return Preview(item.key, "prune", document, {}, steps=told)
 
     def _beside(self, item: Object, future: Objects) -> Preview | None:
         """What apply would do with an object that no manifest here names: it looks after everything it has applied.
@@ -219,8 +223,8 @@ def _steps(world: World, steps: Sequence[Step], *, waiting: bool, new: bool) -> 
         if _is_told(step) and (not waiting or isinstance(step, ShutDown | CutPower | Live))
     ]
     request = active(world.notes)
-    goes_off = {step.why for step in steps if isinstance(step, ShutDown | CutPower)}
-    if request is not None and request.verb == "Restart" and request.why in goes_off:
+    goes_off = {step.cause for step in steps if isinstance(step, ShutDown | CutPower)}
+    if request is not None and Cause.RESTART in goes_off:
         now.append(f"start the machine ({request.why})")
     intended = list(_intentions(world))
     if new and not now and not waiting:
