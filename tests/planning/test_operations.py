@@ -7,6 +7,7 @@ from itertools import product
 
 import pytest
 
+from vmctl.planning import phases
 from vmctl.planning.applicability import (
     Act,
     Reason,
@@ -97,6 +98,28 @@ def test_nobody_gives_way_to_whom_he_sends_away(earlier: Act, later: Act) -> Non
 )
 def test_libvirt_knows_best(known: str, power: Power | None, now: str) -> None:
     assert phase_now(machine(known), domain(power) if power is not None else None) == now
+
+
+@pytest.mark.parametrize(
+    ("known", "power", "alone", "kept"),
+    [
+        ("Running", "running", "Running", "Running"),
+        ("Stopping", "running", "Running", "Stopping"),
+        ("Starting", "running", "Running", "Starting"),
+        ("Running", "paused", "Pause", "Running"),
+        ("Stopped", "running", "Running", "Running"),
+        ("", "running", "Running", "Running"),
+        ("Stopped", "crashed", "Stopping", "Stopping"),
+        ("Terminating", "running", "Terminating", "Terminating"),
+        ("Terminating", "off", "Terminating", "Terminating"),
+        ("Running", "off", "Stopped", "Stopped"),
+        ("Starting", "off", "Starting", "Starting"),
+        ("Pending", "off", "Pending", "Pending"),
+        ("", "off", "", ""),
+    ],
+)
+def test_who_keeps_machines_knows_more_of_one_that_is_on(known: str, power: Power, alone: str, kept: str) -> None:
+    assert (phases.shown(known, power, kept=False), phases.shown(known, power, kept=True)) == (alone, kept)
 
 
 @pytest.mark.parametrize("reason", [None, *Reason])

@@ -235,6 +235,23 @@ def test_one_machine_has_a_disk(machines: list[Object], holder: str | None) -> N
     assert again is found, "whoever asks gets one answer"
 
 
+UNLESS = "AlwaysOnUnlessStoppedManually"
+WANT_ON = {
+    "AlwaysOn": {"", "Pending", "Starting", "Running", "Pause", "Stopping", "Stopped"},
+    UNLESS: {"", "Pending", "Starting", "Running", "Pause", "Stopping"},
+    "Manual": {"Pending", "Starting"},
+    "AlwaysOff": set[str](),
+}
+
+
+@pytest.mark.parametrize("phase", sorted(WANT_ON["AlwaysOn"]))
+@pytest.mark.parametrize("policy", WANT_ON)
+def test_who_wants_to_be_on_as_far_as_policy_and_phase_tell(policy: str, phase: str) -> None:
+    spec = {"runPolicy": policy}
+    found = machine(spec=spec, phase=phase) if phase else machine(spec=spec)
+    assert usage.wants_on(found) == (phase in WANT_ON[policy])
+
+
 # ---- what the host has promised --------------------------------------------------------------------------
 
 

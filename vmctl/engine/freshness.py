@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vmctl.errors import HypervisorError
-from vmctl.planning.phases import UP
+from vmctl.planning.phases import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 ENGINE, LAST_WORK = "engine", "last-work"
 WATCHED = "watched"  # the note in which a daemon lists its sources
-SHOWN = {"running": "Running", "paused": "Pause", "stopping": "Stopping", "crashed": "Stopping", "off": "Stopped"}
 
 Document = dict[str, Any]
 
@@ -42,11 +41,10 @@ def corrected(machines: Iterable[Document], settings: Settings) -> tuple[list[Do
 
 
 def _corrected(machine: Document, seen: Mapping[str, Power]) -> Document:
-    """One machine; phases that speak of a wish (Pending, Starting, Terminating) stay unless it runs."""
     status: Document = dict(machine.get("status") or {})
-    phase, power = status.get("phase"), seen.get(str((machine.get("metadata") or {}).get("uid")), "off")
-    told = SHOWN[power]
-    if phase == told or phase == "Terminating" or (power == "off" and phase not in UP):
+    known, power = status.get("phase"), seen.get(str((machine.get("metadata") or {}).get("uid")), "off")
+    told = shown(known or "", power, kept=False)
+    if told == (known or ""):
         return machine
     status["phase"] = told
     if power == "off":

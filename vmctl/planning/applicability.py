@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from vmctl.planning.phases import ON, UP
+from vmctl.planning import phases
 
 if TYPE_CHECKING:
     from vmctl.planning.objects import Object
@@ -25,7 +25,6 @@ PHASES = {
     "Stop": frozenset({"Running", "Degraded", "Starting", "Pause", "Pending"}),
     "Restart": frozenset({"Running", "Degraded", "Starting", "Pause"}),
 }
-_UP = {"running": "Running", "paused": "Pause"}
 _POLICY_SAYS = {
     "AlwaysOn": "runPolicy AlwaysOn keeps the machine on, whenever an apply or a run looks at it",
     "AlwaysOff": "runPolicy AlwaysOff keeps the machine off",
@@ -95,13 +94,9 @@ def phase_objection(act: Act, machine: Object, domain: Domain | None) -> Objecti
 
 
 def phase_now(machine: Object, domain: Domain | None) -> str:
-    """The phase of a machine, after what libvirt says: nobody may have looked since its guest went off or came up."""
-    known = machine.phase
-    if machine.terminating:
-        return "Terminating"
-    if domain is not None and domain.power != "off":
-        return known if known in ON else _UP.get(domain.power, "Stopping")
-    return "Stopped" if known in UP else known
+    """The phase of a machine, after what libvirt says."""
+    known = "Terminating" if machine.terminating else machine.phase
+    return phases.shown(known, domain.power if domain is not None else "off", kept=True)
 
 
 def supersedes(later: Act, earlier: Act) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vmctl.planning.conditions import find
 from vmctl.planning.phases import ON
+from vmctl.planning.power import Cause, PowerNote, wish
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
@@ -177,14 +178,25 @@ def holder(disk: Object, objects: Objects) -> Object | None:
 
 
 def wants_on(machine: Object) -> bool:
-    """Whether a machine that is off would be started by its policy now, as far as its manifest and its phase tell.
+    """Whether a machine that is off would be started now, as far as its manifest and its phase tell.
 
-    What was noted of its power (`power.wish`) is the machine's own affair. Where the two differ, as in the first pass
-    after the host came up, a disk that several name goes to whoever is looked at first.
+    What was noted of its power is the machine's own affair; its phase stands in for that. In the first pass after the
+    host came up the two may differ, and a disk that several name goes to whoever is looked at first.
     """
     policy = machine.document["spec"].get("runPolicy", "AlwaysOnUnlessStoppedManually")
-    if machine.terminating or policy == "AlwaysOff":
-        return False
-    if policy == "Manual":  # one that rests is Stopped; it is Pending only when somebody asked for its start
-        return machine.phase in ("Pending", "Starting")
-    return policy == "AlwaysOn" or machine.phase != "Stopped"
+    return not machine.terminating and wish(policy, None, _as_noted(machine.phase), "").on
+
+
+def _as_noted(phase: str) -> PowerNote | None:
+    """What the phase of a machine tells of what was noted: one that rests is Stopped, and is Pending when its start was
+    asked for.
+    """
+    match phase:
+        case "":
+            return None
+        case "Stopped":
+            return PowerNote("off", cause=Cause.STOP)
+        case "Pending" | "Starting":
+            return PowerNote("starting")
+        case _:
+            return PowerNote("on")
