@@ -86,12 +86,29 @@ def test_an_attached_disk_is_attached_once(applied: Applied, tmp_path: Path) -> 
     assert applied.file.read_text() == MACHINES
 
 
-def test_a_dry_run_changes_nothing(applied: Applied) -> None:
+def test_a_dry_run_changes_nothing_and_says_what_diff_would(applied: Applied) -> None:
     ran = applied.run("patch", "vm", "linux-vm", "--dry-run", "-p", CORES)
-    assert (ran.code, ran.lines, ran.err) == (0, [f"{LINUX} patched (dry run)"], "")
-    assert applied.run("label", "vm", "--all", "a=b", "--dry-run").lines == [f"{LINUX} labeled (dry run)"]
+    change = "    ~ cpu.cores: 1 → 2    "
+    assert (ran.code, ran.lines[0], ran.err) == (0, f"{LINUX} patched (dry run)", "")
+    assert [line for line in ran.lines if line.startswith(change)]
+    labelled = applied.run("label", "vm", "--all", "a=b", "--dry-run").lines
+    assert labelled[0] == f"{LINUX} labeled (dry run)"
+    assert "    + metadata.labels.a: b    at once" in labelled
     assert applied.file.read_text() == MACHINES
     assert applied.spec()["cpu"]["cores"] == 1
+    assert applied.run("patch", "vm", "linux-vm", "--dry-run", "-p", "spec: {cpu: {cores: 1}}").lines == [
+        f"{LINUX} patched (no change) (dry run)"
+    ]
+    applied.file.write_text(MACHINES.replace("cores: 1", "cores: 2"))
+    told = applied.run("diff", "-f", str(applied.directory)).lines
+    assert ran.lines[1:] == told[1:]
+
+
+def test_a_dry_run_tells_of_a_label_that_would_go(applied: Applied) -> None:
+    assert applied.run("label", "vm", "linux-vm", "a=b").code == 0
+    gone = applied.run("label", "vm", "linux-vm", "a-", "--dry-run").lines
+    assert "    - metadata.labels.a: b    at once" in gone
+    assert applied.meta()["labels"] == {"a": "b"}
 
 
 def test_a_patch_from_a_file(applied: Applied, tmp_path: Path) -> None:

@@ -54,10 +54,12 @@ def assign(session: Session, sort: Sort, words: Sequence[str], options: Options)
     with working.at_work(session) as engine:
         keys = revising.named(session, engine.store, objects, selector=options.selector, everything=options.everything)
         done = revising.revise_all(engine, keys, change, dry_run=options.dry_run)
-        for key, changed in done:
+        for key, changed, told in done:
             output.line(f"{key} {what if changed else was_nothing}{' (dry run)' if options.dry_run else ''}")
+            for text in told:
+                output.line(text)
         output.flush()
-        changed_keys = [key for key, changed in done if changed]
+        changed_keys = [each.key for each in done if each.changed]
         if changed_keys and not options.dry_run:
             revising.settle(engine, changed_keys)
 

@@ -57,10 +57,12 @@ def command(
             if form == "strategic":
                 _refuse_strategic(registry.BY_NAME[key.kind])
         done = revising.revise_all(engine, keys, lambda stored: _patched(stored, change, form), dry_run=dry_run)
-        for key, changed in done:
+        for key, changed, told in done:
             output.line(f"{key} patched{'' if changed else ' (no change)'}{' (dry run)' if dry_run else ''}")
+            for text in told:
+                output.line(text)
         output.flush()
-        changed_keys = [key for key, changed in done if changed]
+        changed_keys = [each.key for each in done if each.changed]
         if dry_run or not changed_keys:
             return 0
         return working.report(working.converge(engine, changed_keys), changed_keys, engine, wait=False)

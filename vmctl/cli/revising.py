@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vmctl.cli import asking, output, selectors, working
 from vmctl.errors import FileRefused, Overtaken, UsageError
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from vmctl.state.stored import Stored
 
 ATTEMPTS = 10
+
+
+class Revised(NamedTuple):
+    """What became of one object, or would: whether it is different, and in a dry run what that comes to."""
+
+    key: Key
+    changed: bool
+    told: tuple[str, ...] = ()
 
 
 def named(
@@ -44,7 +52,7 @@ def named(
 
 def revise_all(
     engine: Engine, keys: Sequence[Key], change: Callable[[Stored], Mapping[str, Any]], *, dry_run: bool = False
-) -> list[tuple[Key, bool]]:
+) -> list[Revised]:
     """Change objects, and say of each whether it became different. All are judged before the first is changed.
 
     Raises what `editing.revise` and `editing.commit` raise; the change that a file would have taken is printed then.
@@ -58,9 +66,20 @@ def revise_all(
     with patch_printed():
         judged = [revise(key) for key in keys]
         if dry_run:
-            return [(item.key, item.changes) for item in judged]
+            told = _foreseen(engine, judged)
+            return [Revised(item.key, item.changes, told.get(item.key, ())) for item in judged]
         # found again, as two of them may lie in one file
-        return [(key, _insist(engine, key, revise)) for key in keys]
+        return [Revised(key, _insist(engine, key, revise)) for key in keys]
+
+
+def _foreseen(engine: Engine, judged: Sequence[Revision]) -> dict[Key, tuple[str, ...]]:
+    """What `diff` would say of changes, without the names of the objects."""
+    from vmctl.cli.diff import lines
+    from vmctl.engine.previewing import Look
+
+    look = Look.over(engine.store, engine.driver, engine.ledger, engine.place, engine.clock)
+    previews = look.revised({item.key: item.document for item in judged if item.changes})
+    return {preview.key: tuple(lines(preview))[1:] for preview in previews}
 
 
 def _insist(engine: Engine, key: Key, revise: Callable[[Key], Revision]) -> bool:

@@ -15,6 +15,7 @@ from vmctl.engine.ledger import Ledger
 from vmctl.engine.observing import Observer
 from vmctl.engine.passes import Passes
 from vmctl.engine.session import connect, nothing_seen, place_of
+from vmctl.manifests.documents import Manifest
 from vmctl.planning import attachments, changes, goals
 from vmctl.planning.conditions import unmet
 from vmctl.planning.diff import diff
@@ -36,12 +37,11 @@ from vmctl.state.merging import same_intent
 from vmctl.state.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from vmctl.engine.pruning import Leaving
     from vmctl.engine.settings import Settings
     from vmctl.hypervisor.driver import Driver
-    from vmctl.manifests.documents import Manifest
     from vmctl.planning.place import Place
     from vmctl.planning.plans import Plan, World
     from vmctl.planning.steps import Step
@@ -112,6 +112,14 @@ class Look:
         left = [self._leaving(item, future, goes=goes) for key, goes in gone.items() if (item := future.get(key))]
         others = (item for item in now.by_key.values() if item.key not in by_key and item.key not in gone)
         return [*told, *left, *filter(None, (self._beside(item, future) for item in others))]
+
+    def revised(self, documents: Mapping[Key, dict[str, Any]]) -> list[Preview]:
+        """What would become of objects if they said this, word for word; those that are not there are left out."""
+        now = self.ledger.snapshot()
+        items = {key: item for key in documents if (item := now.get(key)) is not None}
+        future = now.with_changes(_saying(item, documents[key]) for key, item in items.items())
+        manifests = [Manifest(key, documents[key], "", 0) for key in items]
+        return [self._preview(manifest, items[manifest.key], future) for manifest in manifests]
 
     def _leaving(self, item: Object, future: Objects, *, goes: bool) -> Preview:
         """What becomes of an object whose source declares it no more."""
@@ -185,10 +193,7 @@ class Look:
         """The object as it would be once the manifest is stored."""
         if old is None:
             return Object(manifest.key, str(uuid.uuid5(NOBODY, str(manifest.key))), 1, manifest.document, {})
-        document = self.store.foresee(manifest.key, manifest.document)
-        return replace(
-            old, document=document, generation=old.generation + (not same_intent(dict(old.document), document))
-        )
+        return _saying(old, self.store.foresee(manifest.key, manifest.document))
 
     def _built_in(self, now: Objects) -> Iterator[Object]:
         """What would be made without being declared."""
@@ -209,6 +214,11 @@ def look(settings: Settings, *, clock: Clock | None = None) -> Iterator[Look]:
             yield Look.over(store, driver, Ledger(store), place_of(settings, store, installation), clock)
         finally:
             driver.close()
+
+
+def _saying(old: Object, document: dict[str, Any]) -> Object:
+    """An object once it says something else."""
+    return replace(old, document=document, generation=old.generation + (not same_intent(dict(old.document), document)))
 
 
 def _steps(world: World, steps: Sequence[Step], *, waiting: bool, new: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
