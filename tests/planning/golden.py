@@ -26,7 +26,7 @@ def told(plan: Plan, quiet: Plan) -> str:
     usual, found = _parts(quiet), _parts(plan)
     found["status"] = {name: value for name, value in found["status"].items() if name != "stats"}
     conditions = _conditions(plan)
-    for kind in _conditions(quiet).keys() - conditions.keys():
+    for kind in sorted(_conditions(quiet).keys() - conditions.keys()):
         conditions[kind] = f"{kind} is not shown"
     for name, mine, theirs in (
         ("conditions", conditions, _conditions(quiet)),

@@ -6,7 +6,7 @@
 
 `Kind name: {…}` is laid over the manifest of that object, which is added where there is none; any other key over the
 part of the world that it names, but for `running` and `defined`, which are said whole. Null takes away. A telling that
-does not say how the machine was seen last saw it as it is now: nobody else has touched it.
+does not say how the machine was seen last saw it as it is now: nobody else has touched it. `seen: never`: no pass has.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def tellings(path: Path) -> Mapping[str, Json]:
 def _untouched(world: Json) -> Json:
     """The world with what is there as what was seen last, unless it says otherwise."""
     there = {name: value for name, value in (world.get("domain") or {}).items() if name in SIDES and value is not None}
-    return merged(world, {"notes": {"seen": there, **world["notes"]}}) if there else world
+    notes = {"seen": there, **world["notes"]} if there else world["notes"]
+    return {**world, "notes": {name: said for name, said in notes.items() if said != "never"}}
 
 
 def over(world: Json, different: Json) -> Json:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "cases"
 FILES = sorted(FOLDER.glob("*.yaml"))
+WITH_ITS_STEP = {"Restarted"}  # told in the pass that answers a request, which is done then
 CASES: list[Any] = [pytest.param(path.read_text(encoding="utf-8"), id=path.stem) for path in FILES]
 CASES += [pytest.param(json.dumps(said), id=name) for name, said in stories.every().items()]
 
@@ -72,7 +73,7 @@ def test_a_plan_is_stable(text: str) -> None:
     assert {name: value for name, value in again.status.items() if name != "stats"} == kept
     assert again.steps == plan.steps
     assert again.changes == plan.changes
-    assert not again.notes, "an event is told once"
+    assert {note.reason for note in again.notes} <= WITH_ITS_STEP, "an event is told once"
     assert not again.remember, "nothing new is known"
 
 

@@ -43,10 +43,16 @@ from ruamel.yaml import YAML
 
 from tests.memory_driver import HOST
 from tests.planning import noted
+from tests.planning.asking import plan_of
 from vmctl.engine import built_in
 from vmctl.manifests.judging import judge
 from vmctl.network import networks
-from vmctl.planning import addresses, attachments, classes, disks, drift, images, machines, operations, plain, requests
+from vmctl.planning import (
+    addresses,
+    drift,
+    images,
+    requests,
+)
 from vmctl.planning.conditions import timestamp
 from vmctl.planning.dependencies import gather
 from vmctl.planning.machine_changes import compare
@@ -94,26 +100,7 @@ class Case:
 
     def plan(self) -> Plan:
         """What the rules of the object's kind say, as a pass asks them."""
-        world = self.world
-        match world.object.key.kind:
-            case "VirtualMachine":
-                return machines.plan(world, MAC)
-            case "VirtualDisk":
-                return disks.plan(world)
-            case "VirtualImage" | "ClusterVirtualImage":
-                return images.plan(world)
-            case "VirtualMachineClass":
-                return classes.plan(world)
-            case "VirtualMachineBlockDeviceAttachment":
-                return attachments.plan(world)
-            case "VirtualMachineOperation":
-                return operations.plan(world)
-            case "VirtualMachineIPAddress":
-                return addresses.plan(world, self.candidate)
-            case "VirtualMachineIPAddressLease":
-                return addresses.plan_lease(world)
-            case _:
-                return plain.plan(world)
+        return plan_of(self.world, MAC, self.candidate)
 
 
 def load(text: str) -> Case:

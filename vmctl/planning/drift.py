@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vmctl.planning import refusals
 from vmctl.planning.changes import as_yaml
 from vmctl.planning.diff import diff
-from vmctl.planning.machine_hardware import kept, plugged_name, projected, rebuilt
+from vmctl.planning.machine_hardware import domain_name, kept, plugged_name, projected, rebuilt
 from vmctl.planning.requests import active
 from vmctl.resources.annotations import ENFORCE, PAUSED, RECONCILE
 from vmctl.resources.policies import dotted
@@ -52,10 +52,13 @@ def place(change: Change) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """The places where what runs, and where the definition, was changed by somebody else, each with its words."""
+    """The places where what runs, and where the definition, was changed by somebody else, each with its words; and how
+    somebody else switched the machine off.
+    """
 
     running: Mapping[str, str] = field(default_factory=dict[str, str])
     defined: Mapping[str, str] = field(default_factory=dict[str, str])
+    power: str = ""
     edited: bool = True  # whether the manifest asks for another definition than the one last seen
     record: str = ""  # the note for the next pass
 
@@ -67,42 +70,43 @@ class Drift:
             for where, found in (("running", self.running), ("definition", self.defined))
             if found
         ]
-        return "; ".join(parts)
+        return "; ".join([*parts, *([self.power] if self.power else [])])
 
     @property
     def places(self) -> str:
         """All of it as it is noted when it is told; empty when there is none."""
-        return (
-            json.dumps({"running": dict(self.running), "defined": dict(self.defined)}, sort_keys=True)
-            if self.words
-            else ""
-        )
+        found = {"running": dict(self.running), "defined": dict(self.defined), "power": self.power}
+        return json.dumps(found, sort_keys=True) if self.words else ""
 
     @classmethod
     def of(
         cls,
         world: World,
-        domain: Domain,
+        domain: Domain | None,
         desired: VirtualMachineSpec,
         wanted: VirtualMachineSpec,
         plugged: frozenset[str] = frozenset(),
     ) -> Drift:
         """Compare what is seen with what was seen last; `wanted` is what the definition should amount to, and `plugged`
-        the aliases of what attachments add to it.
+        the aliases of what attachments add to it. A machine that libvirt does not have any more lost its definition.
         """
         seen: dict[str, Any] = json.loads(world.notes.get(NOTE) or "{}")
-        nonce = domain.running.nonce if domain.running is not None else ""
+        now_running, now_defined = (domain.running, domain.defined) if domain is not None else (None, None)
+        nonce = now_running.nonce if now_running is not None else ""
         before = seen.get("running") if seen.get("nonce") == nonce else None
         refused = {*refusals.noted(world.notes, agent=world.guest is not None)}
-        running, now = _moved(before, domain.running, desired, desired, refused)
-        defined, written = _moved(seen.get("defined"), domain.defined, desired, wanted, set())
+        running, now = _moved(before, now_running, desired, desired, refused)
+        defined, written = _moved(seen.get("defined"), now_defined, desired, wanted, set())
         edited = seen.get("defined") is None or any(True for _ in diff(rebuilt(seen["defined"], desired), wanted))
-        held, attached = _unplugged(seen.get("plugged") if before is not None else None, domain.running, plugged)
-        lost, kept_so_far = _unplugged(seen.get("defined plugged"), domain.defined, plugged)
+        held, attached = _unplugged(seen.get("plugged") if before is not None else None, now_running, plugged)
+        lost, kept_so_far = _unplugged(seen.get("defined plugged"), now_defined, plugged)
         edited = edited or {*seen.get("defined plugged", ())} != plugged
-        if domain.defined is None and seen.get("defined") is not None:  # a machine that runs lives on without one
+        if now_defined is None and seen.get("defined") is not None:  # a machine that runs lives on without one
             defined, lost = {"": "removed"}, {}
             written, kept_so_far = seen["defined"], seen.get("defined plugged", [])
+        name = domain_name(world.object.key)
+        if domain is not None and domain.domain != name and seen.get("defined") is not None:
+            defined = {**defined, "name": f"name {name} → {domain.domain}"}
         record = {
             "nonce": nonce,
             "running": now,
@@ -110,7 +114,8 @@ class Drift:
             "plugged": attached,
             "defined plugged": kept_so_far,
         }
-        return cls({**running, **held}, {**defined, **lost}, edited, json.dumps(record, sort_keys=True))
+        text = json.dumps(record, sort_keys=True) if domain is not None else world.notes.get(NOTE, "")
+        return cls({**running, **held}, {**defined, **lost}, edited=edited, record=text)
 
 
 def _moved(

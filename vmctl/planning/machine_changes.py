@@ -31,6 +31,7 @@ SHOWN: dict[Effect, Any] = {
     Effect.RESTART: "at next restart",
     Effect.REFUSE: "refused",
 }
+PUT_BACK = "somebody else changed it"
 BOOTS_LATER = "its turn in the boot order counts from the next start on"
 STILL = "the machine's processors are paused; it is done live as soon as they run"
 
@@ -94,20 +95,21 @@ class Difference:
 
 
 def compare(world: World, spec: VirtualMachineSpec, wanted: Hardware) -> Difference:
-    """What differs, judged field by field; nothing for a machine that libvirt does not have."""
+    """What differs, judged field by field; of a machine that libvirt does not have, that it has no definition."""
     domain = world.domain
-    if domain is None:
-        return Difference()
     desired = sealed(_effective(spec, wanted), world.place.hash_key)
     drift = Drift.of(world, domain, desired, projected(wanted, desired), attachments.aliases(wanted))
+    if domain is None:
+        return Difference(defined_differs=True, drift=drift)
     shown = domain.running or domain.defined
     judged = tuple(_judged(world, spec, shown, desired, drift)) if shown is not None else ()
     differs, seed_differs = _definition(domain.defined, wanted, desired)
+    renamed = domain.power == "off" and domain.domain != wanted.domain
     klass = _class(domain.running.cpu, wanted.cpu) if domain.running is not None else ()
     has = frozenset(disk.alias for disk in shown.disks) if shown is not None else frozenset[str]()
     present = (_plugged(item, wanted, has) for item in judged if item.verdict.effect is not Effect.NONE)
     at_start = domain.power not in ("running", "paused")
-    return Difference(tuple(present), differs, seed_differs, klass, drift, at_start)
+    return Difference(tuple(present), differs or renamed, seed_differs, klass, drift, at_start)
 
 
 def _definition(defined: Hardware | None, wanted: Hardware, desired: VirtualMachineSpec) -> tuple[bool, bool]:
@@ -175,9 +177,11 @@ def _judged(
     for change in found:
         drifted = place(change) in drift.running
         if drifted and reported:
-            yield Judged(change, Verdict(Effect.RESTART, f"somebody else changed it; {RECONCILE} is {DETECT_ONLY}"))
+            yield Judged(change, Verdict(Effect.RESTART, f"{PUT_BACK}; {RECONCILE} is {DETECT_ONLY}"))
             continue
         judged = judge(change, opened if drifted else facts)
+        if drifted and judged.verdict.effect is Effect.LIVE:  # put back, and no gate has to do with it
+            judged = replace(judged, verdict=replace(judged.verdict, reason=PUT_BACK))
         waits = later and judged.verdict.effect is Effect.LIVE
         yield replace(judged, verdict=Verdict(Effect.RESTART, later)) if waits else judged
 

@@ -70,17 +70,17 @@ def plan(world: World, mac: str) -> Plan:
             f"{world.foreign}); "
             "it is left alone: rename the machine, or remove that domain"
         )
-        return _resting(
-            world, spec, needs, "Pending", Condition("Running", "False", "InternalVirtualMachineError", message)
-        )
+        taken = Condition("Running", "False", "InternalVirtualMachineError", message)
+        return _resting(world, spec, needs, "Pending", taken, difference)
     request = requests.active(world.notes)
     if request is not None and _is_pointless(request, world, difference):
         back = request.taken_back(world.object, Reason.NOTHING_WAITS, "the changes that it was for were taken back")
         return Plan(world.object.status, (back,), settled=False)
     asked = wish(spec.run_policy, world.domain, noted(world.notes), world.place.boot_id, request)
+    difference = replace(difference, drift=replace(difference.drift, power=_switched_off(world, asked)))
     if world.domain is not None and world.domain.power != "off":
         found = _on(world, spec, needs, wanted, difference, asked)
-    elif not asked.on or _left_as_found(world, asked):
+    elif not asked.on or _left_as_found(world, difference, asked):
         found = _off(world, spec, needs, wanted, difference, asked)
     else:
         found = _start(world, spec, needs, wanted, difference, asked, mac)
@@ -103,20 +103,24 @@ def _hardware(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: 
     return hardware(world.object, spec, parts, world.place)
 
 
-def _left_as_found(world: World, asked: Wish) -> str:
+def _switched_off(world: World, asked: Wish) -> str:
+    """How somebody else switched a machine off that was to be on; empty when nobody did."""
+    if not asked.died or world.domain is None:
+        return ""
+    how = power.how_off(world.domain, noted(world.notes))
+    return f"switched off ({how}) behind our back" if how in power.BY_HAND else ""
+
+
+def _left_as_found(world: World, difference: Difference, asked: Wish) -> str:
     """Why a machine that its policy wants on stays off all the same; empty when it is to be started.
 
     It is paused and nobody asked for it by name, or somebody else switched it off and that is only to be reported.
     """
-    mode = drift.mode(world.object)
-    if mode == PAUSED and requests.active(world.notes) is None:
-        return f"{RECONCILE} is {PAUSED}"
-    if not asked.died or mode != DETECT_ONLY:
-        return ""
-    if world.domain is None:
-        return f"its definition was removed behind our back; {RECONCILE} is {DETECT_ONLY}"
-    how = power.how_off(world.domain, noted(world.notes))
-    return f"switched off ({how}) behind our back; {RECONCILE} is {DETECT_ONLY}" if how in power.BY_HAND else ""
+    mode, gone = drift.mode(world.object), "its definition was removed behind our back" if world.domain is None else ""
+    how = (gone or difference.drift.power) if asked.died else ""
+    if (mode == PAUSED and requests.active(world.notes) is None) or (mode == DETECT_ONLY and how):
+        return f"{how}; {RECONCILE} is {mode}" if how else f"{RECONCILE} is {mode}"
+    return ""
 
 
 def _remembering(world: World, plan: Plan, difference: Difference) -> Plan:
@@ -254,12 +258,12 @@ def _phase(world: World, domain: Domain, asked: Wish) -> str:
 def _picture(world: World, spec: VirtualMachineSpec, difference: Difference, *, phase: str, why: str) -> Picture:
     """A machine that is on, with what waits for its restart, and `why` that would leave it off now."""
     waiting = difference.waiting
-    shown = [item for item in difference.shown() if item.effect in ("at next restart", "at next start")]
+    shown = [item for item in replace(difference, at_start=False).shown() if item.effect == "at next restart"]
     return Picture(
         phase,
         machine_trouble.halted(world),
         waiting,
-        "; ".join(f"{item.path}: {item.reason}" if item.reason else item.path for item in shown),
+        "; ".join(f"{item.path}: {item.reason}" for item in shown),
         boot_trouble=machine_trouble.boot(world, spec),
         not_applied=machine_trouble.not_applied(len(waiting), why),
         drift=difference.drift.words,
@@ -284,17 +288,15 @@ def _off(
     """A machine that is to stay off: its definition is kept as wanted, so that nobody's `virsh start` boots an
     old one.
     """
-    left = _left_as_found(world, asked) if asked.on else ""
-    why = left or asked.why
+    why = (_left_as_found(world, difference, asked) if asked.on else "") or asked.why
     picture = Picture(
         "Stopped",
         Condition("Running", "False", "NotRunning", f"the machine is off: {why}"),
-        drift=left if asked.died and left else difference.drift.words,
+        drift=difference.drift.words,
     )
     status = machine_status.status(world, spec, needs, picture)
     steps: tuple[Step, ...] = needs.make
-    stale = world.domain is None or _may_define(world, difference) or world.domain.domain != wanted.domain
-    if needs.ready and stale and world.final_failure is None and not asked.on:
+    if needs.ready and _may_define(world, difference) and world.final_failure is None and not asked.on:
         steps = (
             *steps,
             *((needs.write_seed,) if needs.write_seed else ()),
@@ -325,14 +327,15 @@ def _start(
 ) -> Plan:
     """A machine that is to be on and is not."""
     if not needs.ready:
-        plan = _resting(world, spec, needs, "Pending", None)
+        plan = _resting(world, spec, needs, "Pending", None, difference)
         return replace(plan, steps=needs.make, settled=not needs.make)
     objections = _objections(world, needs, wanted)
     if objections:
-        return _resting(world, spec, needs, "Starting", Condition("Running", "False", NO_ROOM, "; ".join(objections)))
+        no_room = Condition("Running", "False", NO_ROOM, "; ".join(objections))
+        return _resting(world, spec, needs, "Starting", no_room, difference)
     if world.failure is not None and _rests_after_failure(world):
         failed = Condition("Running", "False", world.failure.reason, world.failure.told)
-        plan = _resting(world, spec, needs, "Pending", failed)
+        plan = _resting(world, spec, needs, "Pending", failed, difference)
         return replace(plan, look_again=world.pause_until, settled=world.pause_until is None)
     note = noted(world.notes)
     died, due = power.crashes(asked, note, world.now), power.due(asked, note, world.now)
@@ -340,10 +343,11 @@ def _start(
         again = (
             f"it went off {died} times in a row, soon after its start ({asked.why}); started again at {timestamp(due)}"
         )
-        plan = _resting(world, spec, needs, "Pending", Condition("Running", "False", "GuestNotRunning", again))
+        loops = Condition("Running", "False", "GuestNotRunning", again)
+        plan = _resting(world, spec, needs, "Pending", loops, difference)
         return replace(plan, look_again=due, settled=False)
     nonce = _nonce(world)
-    status = machine_status.status(world, spec, needs, Picture("Starting"))
+    status = machine_status.status(world, spec, needs, Picture("Starting", drift=difference.drift.words))
     seed = (needs.write_seed,) if needs.write_seed else ()
     steps = (
         *needs.make,
@@ -384,7 +388,12 @@ def _network_steps(world: World, needs: Dependencies, mac: str) -> tuple[Step, .
 
 
 def _resting(
-    world: World, spec: VirtualMachineSpec, needs: Dependencies, phase: str, trouble: Condition | None
+    world: World,
+    spec: VirtualMachineSpec,
+    needs: Dependencies,
+    phase: str,
+    trouble: Condition | None,
+    difference: Difference,
 ) -> Plan:
-    status = machine_status.status(world, spec, needs, Picture(phase, trouble))
+    status = machine_status.status(world, spec, needs, Picture(phase, trouble, drift=difference.drift.words))
     return Plan(status, waits_for=needs.waits_for)
