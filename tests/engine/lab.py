@@ -128,6 +128,13 @@ class Lab:
             applying.store_all(session.store, session.ledger, manifests)
             return self._converge(session, session.unsettled())
 
+    def store(self, text: str) -> None:
+        """What is left of a `vmctl apply` that was killed before its first pass."""
+        manifests = self.load(text)
+        with self.session() as session:
+            applying.guard(session.ledger, applying.changed(session.ledger, manifests))
+            applying.store_all(session.store, session.ledger, manifests)
+
     def delete(self, *keys: Key, by_name: bool = True) -> Result:
         """What `vmctl delete` does."""
         with self.session() as session:

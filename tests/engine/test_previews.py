@@ -147,6 +147,18 @@ def test_a_machine_that_waits_is_said_to_start_once_its_disk_is_declared(lab: La
     assert lab.phase("VirtualMachine", "web") == "Running"
 
 
+def test_a_running_machine_is_said_to_be_defined_anew_once_its_disk_is_declared(lab: Lab) -> None:
+    lab.apply(WEB)
+    printed = diff(lab, blank("root") + blank("late") + machine("web", "root", "late"))
+    assert said(printed, "after VirtualDisk late is Ready: define the machine")
+
+
+def test_what_no_host_would_take_is_not_said_to_start_later(lab: Lab) -> None:
+    printed = diff(lab, blank("root") + machine("web", "root", extra="nodeSelector: {disktype: ssd}"))
+    assert said(printed, "waits: after VirtualDisk root is Ready; then nodeSelector disktype=ssd is not a label of")
+    assert not said(printed, "start the machine")
+
+
 def test_nothing_is_announced_for_a_machine_that_is_paused(lab: Lab) -> None:
     paused = machine("web", "root").replace("{name: web}", "{name: web, annotations: {vmctl.dev/reconcile: Paused}}")
     printed = diff(lab, blank("root") + paused)

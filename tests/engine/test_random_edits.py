@@ -122,13 +122,14 @@ class RandomHost(RuleBasedStateMachine):
         self.wanted = replace(self.wanted, **edit)
         self.apply()
 
-    @rule(edit=edits(), at=st.integers(1, 6), after=st.booleans())
+    @rule(edit=edits(), at=st.integers(0, 6), after=st.booleans())
     def edit_and_die(self, edit: dict[str, Any], at: int, after: bool) -> None:
+        """In the middle of the work, or before any of it, with the manifests stored."""
         edit = {**edit, "data_mib": max(edit.get("data_mib", 1), self.wanted.data_mib)}
         self.wanted = replace(self.wanted, **edit)
         was_on, self.lab.death = self.runs, Death(at, after)
         with suppress(Died):
-            self.lab.apply(self.wanted.text())
+            (self.lab.apply if at else self.lab.store)(self.wanted.text())
         self.lab.death = Death()
         self.apply(was_on=was_on)
 

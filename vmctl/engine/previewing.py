@@ -16,23 +16,22 @@ from vmctl.engine.observing import Observer
 from vmctl.engine.passes import Passes
 from vmctl.engine.session import connect, nothing_seen, place_of
 from vmctl.manifests.documents import Manifest
-from vmctl.planning import attachments, changes, goals
+from vmctl.planning import attachments, changes, foresight, goals
 from vmctl.planning.conditions import unmet
 from vmctl.planning.diff import diff
 from vmctl.planning.drift import mode
-from vmctl.planning.graph import order, references
+from vmctl.planning.graph import order
 from vmctl.planning.objects import Object, Objects
 from vmctl.planning.plans import Waiting
-from vmctl.planning.power import Cause, noted, wish
+from vmctl.planning.power import Cause
 from vmctl.planning.requests import active
-from vmctl.planning.steps import CreateObject, CutPower, Live, Remember, ReserveAddress, ShutDown
+from vmctl.planning.steps import CreateObject, CutPower, EnsureNetwork, Remember, ReserveAddress, ShutDown, WriteSeed
 from vmctl.planning.usage import attachments_of
 from vmctl.resources import registry
 from vmctl.resources.annotations import PAUSED
 from vmctl.resources.declaring import Spec
 from vmctl.resources.policies import Effect, Facts, dotted
 from vmctl.resources.secrecy import SECRET_DATA
-from vmctl.resources.virtualmachine import VirtualMachine
 from vmctl.state.merging import same_intent
 from vmctl.state.store import Store
 
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from vmctl.planning.steps import Step
     from vmctl.resources.keys import Key
 
+PREPARES = (CreateObject, EnsureNetwork, ReserveAddress, WriteSeed)
 NOBODY = uuid.UUID(int=0)
 Verb = Literal["create", "change", "none", "prune", "retain"]
 EFFECTS: dict[Effect, Literal["live", "at next restart", "refused", "at once"]] = {
@@ -128,7 +128,7 @@ class Look:
             return Preview(item.key, "retain", document, document)
         world = self._world(item, future)
         steps = list(self._plan(world).steps)
-        if world.domain is not None and _runs(world):  # it goes off first, and the rest follows in the same apply
+        if world.domain is not None and world.domain.power != "off":  # it goes off first, and the rest follows in the same apply
             off = replace(world.domain, power="off", power_reason="shutdown", running=None)
             steps += self._plan(replace(world, domain=off)).steps
         told = tuple(dict.fromkeys(step.describe() for step in steps if _is_told(step)))
@@ -163,12 +163,14 @@ class Look:
             waits = goals.missing(replace(item, status=plan.status))
         if plan.status.get("phase") == "WaitForFirstConsumer":
             waits = "after the first machine refers to it"
-        now, later = _steps(world, plan.steps, waiting=bool(waits), new=verb == "create")
-        if waits and not later and _rests(world) and (verb != "none" or _has_news(item, future)):
-            later = tuple(_intentions(world))
+        now = _now(world, plan.steps, waiting=bool(waits), new=verb == "create")
+        later: tuple[str, ...] = ()
+        if waits:
+            later, then = self._later(world, plan, now, new=verb == "create")
+            waits += f"; then {then}" if then else ""
         lacks = "; ".join(unmet(plan.status)) if verb == "change" and not waits else ""
-        if verb == "create" and goals.failed(then := replace(item, status=plan.status)):
-            return Preview(manifest.key, verb, before, dict(item.document), fails=goals.missing(then))
+        if verb == "create" and goals.failed(known := replace(item, status=plan.status)):
+            return Preview(manifest.key, verb, before, dict(item.document), fails=goals.missing(known))
         return Preview(manifest.key, verb, before, dict(item.document), found, now, waits, later, lacks)
 
     def _world(self, item: Object, future: Objects) -> World:
@@ -188,6 +190,16 @@ class Look:
         objects = world.objects.with_changes(replace(item, status={"address": address}) for item in there)
         after = self.passes.plan(replace(world, objects=objects))
         return replace(after, steps=(*made, *after.steps))
+
+    def _later(self, world: World, plan: Plan, now: Sequence[str], *, new: bool) -> tuple[tuple[str, ...], str]:
+        """What is done after the objects that come first; or what a machine waits for even then."""
+        item = world.object
+        if item.key.kind != "VirtualMachine":
+            return tuple(_intentions(world)) if new or plan.steps else (), ""
+        then = self._plan(foresight.once_ready(world))
+        steps = [step.describe() for step in then.steps if _is_told(step) and not isinstance(step, PREPARES)]
+        later = tuple(dict.fromkeys(words for words in steps if words not in now))
+        return later, "" if later or now or not new else goals.missing(replace(item, status=then.status))
 
     def _future(self, old: Object | None, manifest: Manifest) -> Object:
         """The object as it would be once the manifest is stored."""
@@ -221,26 +233,21 @@ def _saying(old: Object, document: dict[str, Any]) -> Object:
     return replace(old, document=document, generation=old.generation + (not same_intent(dict(old.document), document)))
 
 
-def _steps(world: World, steps: Sequence[Step], *, waiting: bool, new: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is done at once, and what after the objects that come first.
-
-    Waiting holds no shutdown back, and nothing that is done to a machine while it runs.
-    """
+def _now(world: World, steps: Sequence[Step], *, waiting: bool, new: bool) -> tuple[str, ...]:
+    """What is done at once; what a machine only prepares for its start is not told apart while that waits."""
     drawn = any(isinstance(step, CreateObject) for step in steps)
     now = [
         _described(step, new=new or drawn)
         for step in steps
-        if _is_told(step) and (not waiting or isinstance(step, ShutDown | CutPower | Live))
+        if _is_told(step) and not (waiting and isinstance(step, PREPARES))
     ]
     request = active(world.notes)
     goes_off = {step.cause for step in steps if isinstance(step, ShutDown | CutPower)}
     if request is not None and Cause.RESTART in goes_off:
         now.append(f"start the machine ({request.why})")
-    intended = list(_intentions(world))
     if new and not now and not waiting:
-        now = intended
-    later = intended if waiting and (new or steps) else []
-    return tuple(dict.fromkeys(now)), tuple(later)
+        now = list(_intentions(world))
+    return tuple(dict.fromkeys(now))
 
 
 def _is_told(step: Step) -> bool:
@@ -304,33 +311,15 @@ def _contents(old: Object, new: Object) -> Iterator[Waiting]:
 
 def _waits(item: Object, future: Objects) -> str:
     """The objects that come first, as far as they are not ready yet, with those that nobody has declared."""
-    beside = ("Secret", "StorageClass", "VirtualMachine")
-    needed = [key for key in references(item.key, item.document) if key.kind not in beside]
-    first = [key for key in needed if (other := future.get(key)) is not None and other.phase not in ("Ready", "Active")]
-    unknown = [key for key in needed if future.get(key) is None]
+    first, unknown = foresight.coming(item, future), foresight.unknown(item, future)
     if not first:
         return ""
     also = f", and {_listed(unknown)} declared" if unknown else ""
     return f"after {_listed(first)} Ready{also}"
 
 
-def _has_news(item: Object, future: Objects) -> bool:
-    """Whether an object refers to something that is declared only now."""
-    known = (future.get(key) for key in references(item.key, item.document))
-    return any(other is not None and not other.status for other in known)
-
-
 def _listed(keys: Sequence[Key]) -> str:
     return f"{', '.join(key.short for key in keys)} {'is' if len(keys) == 1 else 'are'}"
-
-
-def _runs(world: World) -> bool:
-    return world.domain is not None and world.domain.power != "off"
-
-
-def _rests(world: World) -> bool:
-    """Whether it is a machine that is off: one that lacks something has no steps, and many once it is there."""
-    return world.object.key.kind == "VirtualMachine" and not _runs(world)
 
 
 def _intentions(world: World) -> Iterator[str]:
@@ -338,11 +327,6 @@ def _intentions(world: World) -> Iterator[str]:
     if mode(world.object) == PAUSED:
         return
     match world.object.key.kind:
-        case "VirtualMachine":
-            yield "define the machine"
-            policy = world.object.typed(VirtualMachine).spec.run_policy
-            if not _runs(world) and wish(policy, world.domain, noted(world.notes), world.place.boot_id).on:
-                yield "start the machine"
         case "VirtualDisk":
             yield "create the disk"
         case "VirtualImage" | "ClusterVirtualImage":

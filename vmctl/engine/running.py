@@ -339,6 +339,7 @@ class Marks:
     def mark(self, before: Object, digest: str) -> None:
         """Mark an object that its pass has left as it was."""
         after = self._session.ledger.get(before.key)
-        if digest and after is before and not after.terminating and self._marks.get(after.uid) != digest:
+        known = self._marks.get(before.uid) == digest
+        if digest and not known and after is before and settled.may_rest(after):
             self._session.store.settle(after.uid, digest)
             self._marks[after.uid] = digest

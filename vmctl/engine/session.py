@@ -240,7 +240,7 @@ class Session:
         with self.store.batch(durable=False):
             for key, outcome in outcomes.items():
                 item = self.ledger.get(key)
-                if item is None or not outcome.settled or outcome.failure is not None or item.terminating:
+                if item is None or not outcome.settled or outcome.failure is not None or not settled.may_rest(item):
                     continue
                 if marks.get(item.uid) != digests[item.uid]:
                     self.store.settle(item.uid, digests[item.uid])

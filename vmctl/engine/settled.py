@@ -1,9 +1,9 @@
 """Has anything moved since nothing was left to do? One cheap digest per object, without models, graph or parsed
 documents.
 
-An object is skipped only while its own version, the versions of all it refers to and of what attachments plug into it,
-its files, libvirt's own text of both its definitions, and the boot of the host are those of the pass that found nothing
-to do.
+An object is skipped only while its own version, the versions of all it refers to, of all that refer to it and of what
+attachments plug into it, the settings of the host, its files, libvirt's own text of both its definitions, and the boot
+of the host are those of the pass that found nothing to do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING
 
 from vmctl import __version__
-from vmctl.planning import storage_classes
+from vmctl.planning import goals, storage_classes
 from vmctl.planning.conditions import holds
 from vmctl.planning.graph import is_over, references
 from vmctl.planning.requests import KEPT_S
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from vmctl.resources.keys import Key
     from vmctl.state.layers import Layer
 
+COMMON = ("ModuleConfig", "StorageClass", "Node", "VirtualMachineClass")  # nobody has to name them to go by them
+
 
 def digests(
     objects: Objects, listed: Mapping[str, Listed], rows: Iterable[Layer], place: Place, now: float
@@ -40,15 +42,32 @@ def digests(
         if row.owner:
             files.setdefault(row.owner, []).append(f"{row.id} {_inode(directories.get(row.storage_class, ''), row.id)}")
     contents = {key: item.fingerprint for key, item in objects.by_key.items()}
+    common = _common(contents, place)
     plugged: dict[Key, list[str]] = {}
     for item in objects.of_kind(ATTACHMENT):
         plugged.setdefault(machine_of(item), []).append(f"{contents[item.key]} {contents.get(device_of(item))}")
     return {
-        item.uid: _digest(item, contents, listed, [*files.get(item.uid, ()), *plugged.get(item.key, ())], place)
+        item.uid: _digest(
+            item, objects, contents, listed, [common, *files.get(item.uid, ()), *plugged.get(key, ())], place
+        )
         if not is_over(item)
-        else _kept(item, contents[item.key], now)
-        for item in objects.by_key.values()
+        else _kept(item, contents[key], now)
+        for key, item in objects.by_key.items()
     }
+
+
+def may_rest(item: Object) -> bool:
+    """Whether an object can be passed over as long as its digest stands.
+
+    What waits goes by more than that: by the memory that others take, and the disks that others hold.
+    """
+    return not item.terminating and (is_over(item) or not goals.missing(item))
+
+
+def _common(contents: Mapping[Key, str], place: Place) -> str:
+    """What concerns everything without being named: the settings, the host and its classes, its boot, our version."""
+    found = sorted(f"{key} {content}" for key, content in contents.items() if key.kind in COMMON)
+    return "\0".join([__version__, place.boot_id, *found])
 
 
 def _kept(item: Object, content: str, now: float) -> str:
@@ -58,10 +77,16 @@ def _kept(item: Object, content: str, now: float) -> str:
 
 
 def _digest(
-    item: Object, contents: Mapping[Key, str], listed: Mapping[str, Listed], belongings: list[str], place: Place
+    item: Object,
+    objects: Objects,
+    contents: Mapping[Key, str],
+    listed: Mapping[str, Listed],
+    belongings: list[str],
+    place: Place,
 ) -> str:
-    parts = [__version__, place.boot_id, contents[item.key], *sorted(belongings)]
-    parts += [f"{key} {contents.get(key)}" for key in references(item.key, item.document)]
+    parts = [contents[item.key], *sorted(belongings)]
+    beside = {*references(item.key, item.document), *objects.mentioning(item.key)}
+    parts += sorted(f"{key} {contents.get(key)}" for key in beside)
     if item.key.kind == "VirtualMachine":
         domain = listed.get(item.uid)
         parts.append(f"{domain.power} {domain.fingerprint}" if domain is not None else "no domain")

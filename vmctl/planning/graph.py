@@ -114,12 +114,20 @@ def interested(key: Key, objects: Objects) -> Iterator[Key]:
             for waiting in objects.of_kind(ATTACHMENT)
             if waiting.key != key and waiting.phase in ("Pending", "Failed")
         )
-    if key.kind in ("StorageClass", "ModuleConfig"):  # a default class, that nobody names
+    if key.kind in ("StorageClass", "ModuleConfig"):  # a default class, that nobody names, and whether disks may grow
         yield from (
-            waiting.key
+            one.key
             for kind in ("ClusterVirtualImage", "VirtualImage", "VirtualDisk")
-            for waiting in objects.of_kind(kind)
-            if waiting.phase == "Pending"
+            for one in objects.of_kind(kind)
+            if one.phase == "Pending" or one.status.get("storageClassName") == key.name
+        )
+    if key.kind == "ModuleConfig":  # feature gates, ranges of addresses
+        yield from (one.key for kind in ("VirtualMachineIPAddress", "VirtualMachine") for one in objects.of_kind(kind))
+    if key.kind == "VirtualMachineClass":  # the default one, that nobody names
+        yield from (
+            machine.key
+            for machine in objects.of_kind("VirtualMachine")
+            if not machine.document["spec"].get("virtualMachineClassName")
         )
     if key.kind in ("VirtualMachine", "Node"):  # classes follow the labels of the node, and tell who uses them
         yield from (known.key for known in objects.of_kind("VirtualMachineClass"))

@@ -175,7 +175,7 @@ def _on(
         look_again=min(filter(None, (agent, world.pause_until)), default=None),
         waits_for=needs.waits_for,
         changes=machine_trouble.cautioned(difference.shown(), no_room),
-        settled=not steps,
+        settled=not (steps or no_room),
         remember=_news(world, {machine_trouble.NOTE: obstacle.value} if picture.waiting else {}),
     )
 

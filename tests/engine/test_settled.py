@@ -1,0 +1,71 @@
+"""What an apply passes over because it is at rest, and what it never does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.engine.manifests import blank, disk, machine
+from vmctl.resources.keys import Key
+
+if TYPE_CHECKING:
+    from tests.engine.lab import Lab
+
+GATES = """
+apiVersion: deckhouse.io/v1alpha1
+kind: ModuleConfig
+metadata: {name: virtualization}
+spec:
+  version: 1
+  settings: {featureGates: [HotplugCPUAndMemoryWithInPlaceResize]}
+---"""
+DEFAULT = """
+apiVersion: virtualization.deckhouse.io/v1alpha3
+kind: VirtualMachineClass
+metadata:
+  name: mine
+  annotations: {virtualmachineclass.virtualization.deckhouse.io/is-default-class: "true"}
+spec: {cpu: {type: Model, model: %s}}
+---"""
+MARK = 'annotations: {virtualmachineclass.virtualization.deckhouse.io/is-default-class: "true"}'
+WEB = blank("root") + machine("web", "root")
+
+
+def unsettled(lab: Lab) -> set[Key]:
+    with lab.session() as session:
+        return set(session.unsettled())
+
+
+def test_after_an_apply_everything_is_at_rest(lab: Lab) -> None:
+    lab.apply(WEB)
+    assert unsettled(lab) == set()
+
+
+def test_settings_that_nobody_had_time_to_act_on_are_acted_on_by_the_next_apply(lab: Lab) -> None:
+    lab.apply(WEB)
+    lab.store(GATES + WEB)
+    assert Key("VirtualMachine", "default", "web") in unsettled(lab)
+
+
+def test_the_default_class_concerns_machines_that_name_none(lab: Lab) -> None:
+    text = WEB.replace("virtualMachineClassName: host", "")
+    lab.apply(DEFAULT % "Nehalem" + text)
+    lab.store(DEFAULT.replace(MARK, "") % "Nehalem" + text)
+    assert Key("VirtualMachine", "default", "web") in unsettled(lab)
+
+
+def test_what_waits_is_looked_at_every_time(lab: Lab) -> None:
+    """It may wait for what its digest does not know: memory that others take, a disk that another machine holds."""
+    lab.apply(WEB + blank("data") + machine("big", "data", memory="640Gi"))
+    assert unsettled(lab) == {Key("VirtualMachine", "default", "big")}
+
+
+def test_who_refers_to_an_object_concerns_it(lab: Lab) -> None:
+    """The disk tells who uses it."""
+    lab.apply(WEB)
+    lab.store(WEB + machine("other", "root"))
+    assert Key("VirtualDisk", "default", "root") in unsettled(lab)
+
+
+def test_an_image_that_is_only_declared_leaves_its_disk_waiting(lab: Lab) -> None:
+    lab.apply(disk("root", "nothing"))
+    assert unsettled(lab) == {Key("VirtualDisk", "default", "root")}
