@@ -128,7 +128,7 @@ class Look:
             return Preview(item.key, "retain", document, document)
         world = self._world(item, future)
         steps = list(self._plan(world).steps)
-        if world.domain is not None and world.domain.power != "off":  # it goes off first, and the rest follows in the same apply
+        if world.domain is not None and world.domain.power != "off":  # it goes off first, the rest in the same apply
             off = replace(world.domain, power="off", power_reason="shutdown", running=None)
             steps += self._plan(replace(world, domain=off)).steps
         told = tuple(dict.fromkeys(step.describe() for step in steps if _is_told(step)))
