@@ -138,6 +138,12 @@ def test_events_verb(quickstart: World) -> None:
     assert quickstart.run("events", "--for", "vm/linux-vm", "--no-headers").lines == [
         "5m   Warning   Stopped   virtualmachine/linux-vm   powered off"
     ]
+    for words in (("vm", "linux-vm"), ("vm/linux-vm",)):
+        assert quickstart.run("events", *words, "--no-headers").lines == [
+            "5m   Warning   Stopped   virtualmachine/linux-vm   powered off"
+        ]
+    assert quickstart.run("events", "vm/linux-vm", "--for", "vm/linux-vm").code == 2
+    assert "name exactly one object" in quickstart.run("events", "vm").err
     assert [line.split()[2] for line in quickstart.run("events", "--types=warning", "--no-headers").lines] == [
         "Stopped"
     ]

@@ -127,6 +127,17 @@ def test_machines_are_chosen_by_label(host: Host) -> None:
     assert "no machine in namespace default matches tier=none" in nobody.err
 
 
+def test_a_kind_may_stand_in_front_as_in_other_verbs(host: Host) -> None:
+    assert host.world.run("stop", "vm", "web", "db").out == f"{VM}/web stopped\n{VM}/db stopped\n"
+    refused = host.world.run("stop", "vd", "web-root")
+    assert (refused.code, refused.out) == (2, "")
+    assert '"vd" is no machine' in refused.err
+    host.apply(MACHINE.format(name="vm", tier="odd", policy="AlwaysOff", disk="vm-root"))
+    both = host.world.run("start", "vm", "web")  # somebody calls a machine so
+    assert both.lines == [f"{VM}/web started"]
+    assert f"{VM}/vm not started" in both.err
+
+
 @pytest.mark.parametrize("name", ["web.default", "vm/web", f"{VM}/web"])
 def test_other_spellings_of_a_name(host: Host, name: str) -> None:
     assert host.world.run("restart", name).out == f"{VM}/web restarted\n"

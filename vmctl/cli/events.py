@@ -27,10 +27,11 @@ TYPES = ("Normal", "Warning")
     "events",
     examples="""
     vmctl events
-    vmctl events --for vm/linux-vm
+    vmctl events vm/linux-vm
     vmctl events --types=Warning -w
     """,
 )
+@click.argument("what", nargs=-1, metavar="[KIND NAME|KIND/NAME]", shell_complete=kinds_and_names)
 @click.option("--for", "about", metavar="KIND/NAME", default="", shell_complete=kinds_and_names,
               help="Only what happened to this object.")  # fmt: skip
 @click.option("--types", default="", metavar="TYPE[,TYPE]", help="Only Normal, or only Warning.")
@@ -41,11 +42,21 @@ TYPES = ("Normal", "Warning")
 @all_namespaces_option
 @pass_session
 def command(
-    session: Session, about: str, types: str, form: str, watch: bool, no_headers: bool, all_namespaces: bool
+    session: Session,
+    what: tuple[str, ...],
+    about: str,
+    types: str,
+    form: str,
+    watch: bool,
+    no_headers: bool,
+    all_namespaces: bool,
 ) -> None:
     """Tell what happened, newest last. Events of objects that are gone are told too."""
+    if what and about:
+        raise UsageError("an object and --for are given", remedy="give one of them")
     namespace = None if all_namespaces else session.namespace
-    key = asking.one([about], session.namespace) if about else None
+    words = what or ((about,) if about else ())
+    key = asking.one(words, session.namespace) if words else None
     wanted = _types(types)
     shown = printer(form, Style(headings=not no_headers, wide=form == "wide", namespaces=all_namespaces), session.clock)
 

@@ -13,6 +13,7 @@ from vmctl.cli.completing import machines
 from vmctl.cli.create import generated
 from vmctl.cli.options import namespace_option
 from vmctl.errors import ChangeRefused, NotFoundError, TimedOut, UsageError
+from vmctl.resources import registry
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
@@ -142,11 +143,24 @@ def _machines(session: Session, engine: Engine, wanted: Wanted) -> list[Key]:
             where = f"namespace {session.namespace}"
             output.remark(f"no machine in {where} matches {wanted.selector}" if chosen else f"no machine in {where}")
         return found
-    keys = list(dict.fromkeys(_named(session, engine, name) for name in wanted.names))
+    keys = list(dict.fromkeys(_named(session, engine, name) for name in _names(session, engine, wanted.names)))
     absent = [asking.not_found(key) for key in keys if engine.ledger.get(key) is None]
     if absent:
         raise NotFoundError("; ".join(absent))
     return keys
+
+
+def _names(session: Session, engine: Engine, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words without the kind in front, as in `stop vm web`, unless a machine has that name. Raises UsageError for
+    another kind.
+    """
+    first = words[0]
+    kind = registry.find(first) if len(words) > 1 and not any("/" in word for word in words) else None
+    if kind is None or engine.ledger.get(Key(MACHINE, session.namespace, first)) is not None:
+        return words
+    if kind.name != MACHINE:
+        raise UsageError(f'"{first}" is no machine', remedy="give names of virtual machines")
+    return words[1:]
 
 
 def _named(session: Session, engine: Engine, text: str) -> Key:
