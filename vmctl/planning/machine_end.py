@@ -30,12 +30,16 @@ if TYPE_CHECKING:
 
 
 def switch_off(world: World, spec: VirtualMachineSpec, asked: Wish) -> Step:
-    """The step that switches a machine off, as it was asked."""
+    """The step that switches a machine off, as it was asked; a guest that crashed is asked for nothing."""
     if asked.off is None:
         raise AssertionError("called for a machine that is to be off")
-    if asked.cut:
+    if asked.cut or _crashed(world):
         return CutPower(world.object.uid, asked.why, asked.off)
     return ShutDown(world.object.uid, _grace_s(world, spec), asked.why, asked.off)
+
+
+def _crashed(world: World) -> bool:
+    return world.domain is not None and world.domain.power == "crashed"
 
 
 def _grace_s(world: World, spec: VirtualMachineSpec) -> int:
@@ -50,10 +54,11 @@ def leave(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: str)
     status = machine_status.status(world, spec, needs, Picture("Terminating"))
     if domain is not None and domain.power != "off":
         forced = item.annotations.get(FORCE) == "true"
+        why = "it is deleted by force" if forced else "it is deleted"
         step: Step = (
-            CutPower(item.uid, "it is deleted by force", Cause.DELETION)
-            if forced
-            else ShutDown(item.uid, _grace_s(world, spec), "it is deleted", Cause.DELETION)
+            CutPower(item.uid, why, Cause.DELETION)
+            if forced or _crashed(world)
+            else ShutDown(item.uid, _grace_s(world, spec), why, Cause.DELETION)
         )
         return Plan(status, (step,), settled=False)
     steps: list[Step] = [Undefine(item.uid)] if domain is not None else []
