@@ -74,8 +74,29 @@ def host_tree(root: Path, *, flags: str = "fpu vmx", kvm: int | None = 0o666, fi
     ],
 )
 def test_kvm(tmp_path: Path, flags: str, kvm: int | None, level: str, said: str) -> None:
-    found = host_checks.virtualization(host_tree(tmp_path, flags=flags, kvm=kvm), "nobody")
+    root = host_tree(tmp_path, flags=flags, kvm=kvm)
+    found = host_checks.virtualization(root, "nobody", root)
     assert found.level == level
+    assert said in f"{found.what} {found.remedy}"
+
+
+@pytest.mark.parametrize(
+    ("flags", "here", "there", "said"),
+    [
+        ("vmx", 0o600, 0o666, "usable: machines run on the processor"),
+        ("vmx", 0o666, None, "libvirt was started without /dev/kvm: machines are emulated (slow) start libvirt anew"),
+        ("vmx", None, None, "load the module: modprobe kvm_intel; then start libvirt anew"),
+        ("vmx", 0o666, 0o600, "usermod -aG kvm nobody; then start libvirt anew"),
+        ("fpu", 0o600, None, "machines are emulated (slow) turn virtualization on"),
+    ],
+)
+def test_kvm_of_a_libvirt_with_devices_of_its_own(
+    tmp_path: Path, flags: str, here: int | None, there: int | None, said: str
+) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    root = host_tree(tmp_path / "here", flags=flags, kvm=here)
+    found = host_checks.virtualization(root, "nobody", host_tree(tmp_path / "there", kvm=there))
     assert said in f"{found.what} {found.remedy}"
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from vmctl.engine import host_checks
 from vmctl.engine.findings import Finding, ok, problem, warning
 from vmctl.errors import Corrupt, HypervisorError, StateError
+from vmctl.hypervisor import daemon
 from vmctl.state.lock import holder
 from vmctl.state.store import Store
 from vmctl.storage.access import access
@@ -32,14 +33,14 @@ NO_SPACE_BYTES = GIB
 
 
 def examine(
-    settings: Settings, connect: Callable[[], Driver], clock: Callable[[], float], root: Path = Path("/")
+    settings: Settings, connect: Callable[[], Driver], clock: Callable[[], float], root: Path = daemon.HOST
 ) -> Iterator[Finding]:
     """Look at everything, in the order in which a beginner would meet it."""
     host, finding = _libvirt(settings, connect, root)
     yield finding
     yield _rights(settings.libvirt_uri)
     user = host.qemu_user if host else _usual_qemu_user(settings.libvirt_uri)
-    yield host_checks.virtualization(root, user)
+    yield host_checks.virtualization(root, user, daemon.root(settings.libvirt_uri) if root == daemon.HOST else root)
     if host is not None and settings.accelerator != "auto":
         yield _accelerator(settings, host)
     yield from host_checks.programs()

@@ -33,6 +33,7 @@ PROGRAMS = {
     "swtpm": ("swtpm", "machines with osType Windows need it for their TPM", False),
     "swtpm_setup": ("swtpm-tools", "machines with osType Windows need it for their TPM", False),
 }
+OWN_DEVICES = "start libvirt anew, for it has a /dev of its own: ./install.sh stop && ./install.sh libvirt"
 _HIDDEN_HOME = re.compile(r"^(?:/home/[^/]+|/root)/(?:.*/)?\.[^/]+(?:/|$)")
 
 
@@ -45,24 +46,28 @@ def kernel(release: str) -> Finding:
     return ok("kernel", f"Linux {release}")
 
 
-def virtualization(root: Path, qemu_user: str) -> Finding:
-    """Whether machines run on the processor (KVM) or are emulated (TCG), and why."""
+def virtualization(root: Path, qemu_user: str, libvirt: Path) -> Finding:
+    """Whether machines run on the processor (KVM) or are emulated (TCG), and why; `libvirt` is the root directory that
+    libvirt sees, whose /dev may be another one.
+    """
     flags = _cpu_flags(root)
-    device = root / "dev/kvm"
+    device = libvirt / "dev/kvm"
     capable = bool({"vmx", "svm"} & flags)
     if not capable:
         return _emulated(device, qemu_user)
+    anew = "" if libvirt == root else f"; then {OWN_DEVICES}"
     if not device.exists():
         module = "kvm_intel" if "vmx" in flags else "kvm_amd"
-        return warning(
-            "kvm", "/dev/kvm is missing: machines are emulated (slow)", f"load the module: modprobe {module}"
-        )
+        there = (root / "dev/kvm").exists()
+        what = "libvirt was started without /dev/kvm" if there else "/dev/kvm is missing"
+        remedy = OWN_DEVICES if there else f"load the module: modprobe {module}{anew}"
+        return warning("kvm", f"{what}: machines are emulated (slow)", remedy)
     if not _usable(device, qemu_user):
         user = qemu_user or "this user"
         return warning(
             "kvm",
             f"{user} may not open /dev/kvm: machines are emulated, and libvirt probes QEMU anew at every step",
-            f"add {user} to the group of /dev/kvm: usermod -aG kvm {qemu_user or '$USER'}",
+            f"add {user} to the group of /dev/kvm: usermod -aG kvm {qemu_user or '$USER'}{anew}",
         )
     return ok("kvm", "usable: machines run on the processor")
 

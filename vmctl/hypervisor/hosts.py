@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import libvirt
 
 from vmctl.errors import Unsupported
+from vmctl.hypervisor import daemon
 from vmctl.hypervisor.processors import Platform
 from vmctl.hypervisor.trees import node, parse, serialise, text_at
 from vmctl.planning.observed import Host
@@ -42,7 +43,8 @@ def read_host(connection: Any, uri: str, accelerator: Literal["auto", "kvm", "tc
     capabilities = parse(connection.getCapabilities())
     privileged = not urlsplit(uri).path.startswith("/session") or os.geteuid() == 0
     user = _qemu_user(capabilities)
-    why_not = why_not_kvm(capabilities, local=is_local(uri), user=user)
+    device = daemon.root(uri) / _KVM.relative_to("/")
+    why_not = why_not_kvm(capabilities, local=is_local(uri), user=user, device=device)
     if accelerator == "kvm" and why_not:
         raise Unsupported(
             f"KVM was asked for, and cannot be used: {why_not}",
