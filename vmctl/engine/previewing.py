@@ -31,7 +31,7 @@ from vmctl.resources import registry
 from vmctl.resources.annotations import PAUSED
 from vmctl.resources.declaring import Spec
 from vmctl.resources.policies import Effect, Facts, dotted
-from vmctl.resources.secrecy import SECRET_DATA
+from vmctl.resources.secrecy import HIDDEN, SECRET_DATA
 from vmctl.state.merging import same_intent
 from vmctl.state.store import Store
 
@@ -305,7 +305,7 @@ def _contents(old: Object, new: Object) -> Iterator[Waiting]:
         was, now = old.document.get(name), new.document.get(name)
         if was != now:
             secret = new.key.kind == "Secret" and name in SECRET_DATA
-            shown = ["(hidden)" if secret and side is not None else side for side in (was, now)]
+            shown = [HIDDEN if secret and side is not None else side for side in (was, now)]
             yield Waiting(name, shown[0], shown[1], "at once")
 
 

@@ -15,6 +15,7 @@ from vmctl.manifests import json_reading
 from vmctl.manifests.documents import Document, digest
 from vmctl.manifests.places import Node, Path, Place, locate, nodes
 from vmctl.manifests.texts import Flaw, decode, flaws, lines_of
+from vmctl.resources.secrecy import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 VALUE = re.compile(r"^(\s*(?:- +)*(?:[^\s:'\"]+|'[^']*'|\"[^\"]*\")\s*:\s+|\s*- +|\s*)\S.*$")
 SECRET = re.compile(r"""(?m)(?:^[ \t]*(?:- )?|[{,][ \t]*)["']?kind["']?:[ \t]*["']?Secret\b""")
-HIDDEN = "***"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, JsonValue, SecretStr
 from vmctl.planning.diff import is_list
 from vmctl.resources.declaring import Spec
 from vmctl.resources.policies import Change, Effect, Facts, Shown, Verdict, dotted, operation
+from vmctl.resources.secrecy import HIDDEN
 from vmctl.resources.texts import Secrets, Texts
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def as_yaml(value: object) -> JsonValue:
             fields = {slot.alias: slot.read(value) for slot in value.slots}
             return {name: as_yaml(fields[name]) for name in sorted(fields) if fields[name] not in (None, ())}
         case Secrets():
-            return dict.fromkeys(sorted(value), "(hidden)")
+            return dict.fromkeys(sorted(value), HIDDEN)
         case Texts():
             return {name: value[name] for name in sorted(value)}
         case BaseModel():
