@@ -170,9 +170,9 @@ class Executor:
             try:
                 self.driver.forget_lease(network, address, mac)
             except (NotFound, Unsupported) as error:
-                # no network, or no way to it from here: a lease ends by itself before its address goes to another
-                # machine
-                log.info("%s", error.message)
+                # the network went with its last machine, or there is no way to it from here: a lease ends by itself
+                # before its address goes to another machine
+                log.debug("%s", error.message)
 
         if isinstance(step, steps.ReserveAddress):
             reservations.reserve(
