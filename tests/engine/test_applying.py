@@ -409,3 +409,20 @@ def test_a_wait_ends_when_what_it_waits_for_has_failed_for_good(lab: Lab) -> Non
         applying.store_all(session.store, session.ledger, manifests)
         result = session.converge([key], goal=[key], timeout_s=600.0)
     assert (key in result.failed, result.timed_out) == (True, False)
+
+
+@pytest.mark.parametrize("policy", ["AlwaysOff", "AlwaysOn"])
+def test_the_medium_is_written_where_it_changes_and_not_with_every_definition(
+    lab: Lab, caplog: pytest.LogCaptureFixture, policy: str
+) -> None:
+    def steps(cores: int, words: str) -> list[str]:
+        caplog.clear()
+        seed = f"runPolicy: {policy}\n  provisioning: {{type: UserData, userData: '#cloud-config {words}'}}"
+        with caplog.at_level("INFO", logger="vmctl.engine.executing"):
+            lab.apply(texts.blank("root") + texts.machine("web", "root", cores=cores, extra=seed))
+        known = ("write the cloud-init medium", "define the machine")
+        return [said for text in caplog.messages if (said := text.partition("web: ")[2]) in known]
+
+    assert steps(1, "one") == ["write the cloud-init medium", "define the machine"]
+    assert steps(2, "one") == ["define the machine"]
+    assert steps(2, "two") == ["write the cloud-init medium", "define the machine"]

@@ -299,7 +299,7 @@ def _off(
     if needs.ready and _may_define(world, difference) and world.final_failure is None and not asked.on:
         steps = (
             *steps,
-            *((needs.write_seed,) if needs.write_seed else ()),
+            *((needs.write_seed,) if needs.write_seed and difference.seed_differs else ()),
             *_network_steps(world, needs, ""),
             Define(wanted),
         )
