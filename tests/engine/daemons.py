@@ -96,7 +96,7 @@ class Daemon:
         self._opened = ExitStack()
         store = self._opened.enter_context(Store.open(self.lab.state, clock=self.clock.now))
         lock = self._opened.enter_context(EngineLock(self.lab.state))
-        assert taken(lock, COMMAND)
+        until(lambda: taken(lock, COMMAND), "the lock, which a verb that waits has for moments")
         room = {} if self.connect is None else {"overcommit_memory": 1e6, "overcommit_cpu": 1e6}
         place = Place(store.installation, str(self.lab.state), store.hash_key, self.lab.boot, **room)
         self.host = Host(self.lab.world, store.installation)

@@ -4,80 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.engine import manifests as texts
-from tests.engine.daemons import until
-from tests.memory_driver import MemoryDriver
+from tests.engine.daemons import PATIENCE_S, until
+from tests.engine.verbs import Engine, apply, hold
 from vmctl.engine import applying, deleting
-from vmctl.engine.clock import SystemClock
-from vmctl.engine.ledger import Ledger
-from vmctl.engine.session import Result, Session, taken
+from vmctl.engine.session import Result, Session
 from vmctl.errors import Rejected
-from vmctl.planning.plans import Place
 from vmctl.resources.keys import Key
 from vmctl.state.lock import EngineLock
 from vmctl.state.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.engine.lab import Lab
     from vmctl.planning.objects import Object
 
 WEB = texts.blank("root") + texts.machine("web", "root")
 VM = Key("VirtualMachine", "default", "web")
 DISK = Key("VirtualDisk", "default", "root")
-PATIENCE_S = 60.0
-
-
-@contextmanager
-def hold(lab: Lab, seen: list[str] | None = None) -> Iterator[Session]:
-    """A verb's session as the product opens it: the lock is tried when there is work."""
-    clock = SystemClock()
-    with Store.open(lab.state, clock=clock.now) as store, EngineLock(lab.state) as lock:
-        place = Place(store.installation, str(lab.state), store.hash_key, lab.boot)
-        driver = MemoryDriver(lab.world, store.installation)
-        yield Session(store, driver, Ledger(store), place, clock, take=lambda: taken(lock))
-
-
-@dataclass
-class Engine:
-    """An engine at work in a thread, as `apply --wait` is, until it is told to end."""
-
-    lab: Lab
-    ended: threading.Event = field(default_factory=threading.Event)
-    ready: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        self.thread = threading.Thread(target=self._work)
-        self.thread.start()
-        assert self.ready.wait(PATIENCE_S)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ended.set()
-        self.thread.join(PATIENCE_S)
-        assert not self.thread.is_alive()
-
-    def _work(self) -> None:
-        def over() -> bool:
-            self.ready.set()
-            return self.ended.is_set()
-
-        with hold(self.lab) as session:
-            session.converge([], until=over)
-
-
-def apply(session: Session, lab: Lab, text: str, **options: object) -> Result:
-    """What `vmctl apply` does, with whatever hold on the engine it has."""
-    manifests = lab.load(text)
-    applying.store_all(session.store, session.ledger, manifests)
-    return session.converge(session.unsettled(), **options)  # type: ignore[arg-type]
 
 
 def test_what_is_written_while_an_engine_works_is_done_by_it(lab: Lab) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from tests.engine import manifests as texts
 from tests.engine.daemons import Daemon, until
-from tests.engine.test_following import VM, apply, hold
+from tests.engine.test_following import VM
+from tests.engine.verbs import apply, hold
 from vmctl.engine import freshness
 from vmctl.engine.gathering import PATIENCE_S, Pruning
 from vmctl.engine.running import Marks

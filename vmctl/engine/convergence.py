@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 WORKERS = 32  # most of them wait: for a transfer, a guest that shuts down, libvirt
-WATCH_S = 2.0  # how often one who stays looks at what it waits for
 TICK_S = 0.1  # how long the loop sleeps when nothing wakes it
 
 
@@ -115,6 +114,19 @@ class Convergence:
                 del self.outcomes[key]
                 self._due.pop(key, None)
 
+    def forget(self, keys: Iterable[Key]) -> list[Key]:
+        """Drop how the last passes over objects ended, because others have dealt with them since; those that had one.
+
+        When they are to be looked at again stays as it was.
+        """
+        with self._wake:
+            return [key for key in keys if self.outcomes.pop(key, None) is not None]
+
+    def due_s(self) -> float:
+        """How long it is until something is to be looked at again, seconds; infinite when nothing is."""
+        with self._wake:
+            return min((due - self._clock.now() for due in self._due.values()), default=float("inf"))
+
     def wake(self) -> None:
         """Let the loop take its next turn at once; for threads that have news."""
         with self._wake:
@@ -125,7 +137,6 @@ class Convergence:
         self,
         done: Callable[[], bool],
         *,
-        watched: Iterable[Key] = (),
         stay: bool = False,
         turn: Callable[[], bool] = nothing_new,
         pause: Callable[[], float] = tick,
@@ -135,12 +146,9 @@ class Convergence:
         `turn` is called at every turn of the loop: it may add names, and says whether there is a reason to go on. When
         nothing happens the next one comes after `pause()` seconds.
 
-        What failed is tried again meanwhile. Somebody who stays also looks again at what may have moved by itself, and
-        at `watched` now and then: what changes in a guest tells nobody. Raises what a pass raises that is not a failure
-        of its object (a bug), after the others have ended.
+        What failed is tried again meanwhile, and somebody who stays also looks again at what may have moved by itself.
+        Raises what a pass raises that is not a failure of its object (a bug), after the others have ended.
         """
-        watched = list(watched)
-        look_at = self._clock.elapsed() + WATCH_S
         while not self._ended:
             self._news = False
             more = turn()
@@ -152,9 +160,6 @@ class Convergence:
                     raise self._crash
                 if not more and not self._busy and not self._dirty and (not stay or done()):
                     return
-                if stay and watched and self._clock.elapsed() >= look_at:
-                    self._dirty.update(dict.fromkeys(watched))
-                    look_at = self._clock.elapsed() + WATCH_S
                 if not self._news:
                     self._wake.wait(self._sleep_s(pause()))
 

@@ -67,16 +67,23 @@ class Follower:
             self.look()
         return False
 
-    def look(self) -> None:
-        """Read what was written since the last look, and tell of every status that concerns what was asked for."""
+    def look(self) -> list[Key]:
+        """Read what was written since the last look, and tell of every status that concerns what was asked for; the
+        keys of all that is new, changed in any way, or gone.
+        """
         before = self.ledger.snapshot()
         self.ledger.refresh()
-        for key, item in self.ledger.snapshot().by_key.items():
-            known = before.get(key)
-            if known is item or (known is not None and known.status == item.status):
+        after = self.ledger.snapshot()
+        if after is before:
+            return []
+        changed = [key for key, item in after.by_key.items() if before.get(key) is not item]
+        for key in changed:
+            known, item = before.get(key), after.by_key[key]
+            if known is not None and known.status == item.status:
                 continue
             if key in self.asked or not self.asked.isdisjoint(mentions(item)):
                 self.seen(known or replace(item, status={}), item)
+        return [*changed, *(before.by_key.keys() - after.by_key.keys())]
 
     def _wait(self, name: str) -> None:
         """Follow what happens until a request is not there any more, it ended, or nobody is there to answer."""

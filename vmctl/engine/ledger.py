@@ -76,7 +76,8 @@ class Ledger:
             for item in news:
                 if (old := before.get(item.key)) is not None and old.document == item.document:
                     self._share_model(old, item)
-            self._objects = before.with_changes(news, gone)
+            if news or gone:
+                self._objects = before.with_changes(news, gone)
             return [*moved, *gone]
 
     def set_status(self, item: Object, status: Mapping[str, Any]) -> Object:

@@ -1,6 +1,7 @@
 """One verb at work on one host: the store, the driver, and passes until nothing is left to do.
 
-Whoever has the engine's lock runs the passes; a verb that finds it taken has the other one run them, and follows.
+Whoever has the engine's lock runs the passes; a verb that finds it taken has the other one run them, and follows (see
+pursuing.py).
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ def alone() -> bool:
     return True
 
 
+def keep() -> None:
+    """What becomes of a lock that is held to the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """How a convergence ended: what failed, what is not where its spec asks, and whether time ran out."""
@@ -55,7 +60,7 @@ class Result:
 
 @dataclass(slots=True)
 class Session:
-    """A verb's hold on the engine. `take` tries to get the lock, and says whether it is ours."""
+    """A verb's hold on the engine. `take` tries to get the lock and says whether it is ours, `let_go` gives it back."""
 
     store: Store
     driver: Driver
@@ -64,6 +69,7 @@ class Session:
     clock: Clock
     listed: Mapping[str, Listed] | None = None  # what the host ran when the session began
     take: Callable[[], bool] = alone
+    let_go: Callable[[], None] = keep
     _cancelled: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -96,80 +102,14 @@ class Session:
         """Have passes run over `keys` and over all that they move, until nothing is left to do now.
 
         With `goal`, go on until those objects are where their spec asks; with `until`, until it says so; both end at
-        `timeout_s`. The passes run here, or in the engine that holds the lock as long as it does.
+        `timeout_s`. The passes run here, or in the engine that holds the lock as long as it does. Who goes on without
+        anything to do lets go of the lock meanwhile.
         """
-        goal, keys = list(goal), list(keys)
+        from vmctl.engine.pursuing import End, Pursuit
+
         deadline = None if timeout_s is None else self.clock.elapsed() + timeout_s
-        end = _End(self.clock, deadline, lambda: self.cancelled)
-        if not self.take():
-            result = self._follow(keys, goal, until, end, seen)
-            if result is not None:
-                return result
-        return self._lead(keys, goal, until, end, seen)
-
-    def _lead(
-        self, keys: list[Key], goal: list[Key], until: Callable[[], bool] | None, end: _End, seen: Seen
-    ) -> Result:
-        """Run the passes here, and those that others ask for meanwhile."""
-        from vmctl.engine.convergence import Convergence  # what only a pass needs costs 0.2 s to import
-        from vmctl.engine.serving import Service
-
-        passes = self.passes(seen)
-        convergence = Convergence(passes.run, self.ledger, self.clock)
-        hopeless = lambda key: self.hopeless(key, convergence.outcomes)  # noqa: E731  # a predicate of two uses
-        service = Service(self.store, self.ledger, convergence, passes.failures, hopeless)
-
-        def reached() -> bool:
-            return end.come() or (until() if until is not None else self._reached(goal, hopeless))
-
-        self.store.forget_answers()
-        convergence.add([*keys, *self.prepare()])
-        stay = bool(goal) or until is not None
-        try:
-            convergence.run(reached, watched=goal if goal or until is None else keys, stay=stay, turn=service.turn)
-        except KeyboardInterrupt:
-            self._cancelled.set()
-            raise
-        finally:
-            convergence.drain()
-        self.tidy(passes, convergence.outcomes)
-        self._settle(convergence.outcomes)
-        return self._result(convergence.outcomes, goal, late=end.late)
-
-    def _follow(
-        self, keys: list[Key], goal: list[Key], until: Callable[[], bool] | None, end: _End, seen: Seen
-    ) -> Result | None:
-        """Have the passes run by who holds the lock; None as soon as it is ours."""
-        from vmctl.engine.following import Follower
-
-        directory = Path(self.place.state_dir)
-        follower = Follower(
-            self.store, self.ledger, self.clock, self.take, lambda: bell.ring(directory), end.come, seen
-        )
-        failed: dict[Key, str] = {}
-        hopeless: frozenset[Key] = frozenset()
-
-        def reached() -> bool:
-            return until() if until is not None else self._reached(goal, hopeless.__contains__)
-
-        anew, missing = True, keys
-        while (answer := follower.ask(missing, anew=anew)) is not None:
-            failed = {key: why for key, why in failed.items() if key not in missing} | answer.failed
-            hopeless, anew = answer.hopeless, False
-            if (not goal and until is None) or reached():
-                break
-            if follower.pause(reached):
-                return None
-            if reached() or end.come():
-                break
-            missing = [key for key in goal if (item := self.ledger.get(key)) and goals.missing(item)] or keys
-        if answer is None and not end.come():
-            return None
-        return Result(failed, self._missing(goal), end.late)
-
-    def _missing(self, goal: Iterable[Key]) -> dict[Key, str]:
-        """What those of the goal that are not where their spec asks wait for."""
-        return {key: why for key in goal if (item := self.ledger.get(key)) is not None and (why := goals.missing(item))}
+        end = End(self.clock, deadline, lambda: self.cancelled)
+        return Pursuit(self, list(keys), list(goal), until, end, seen).run()
 
     def hand_over(self, keys: Iterable[Key]) -> None:
         """Leave the passes over `keys` to the engine that holds the lock, and do not wait for them."""
@@ -179,11 +119,6 @@ class Session:
     def cancel(self) -> None:
         """End waits and transfers; what was begun is in the journal or can go on."""
         self._cancelled.set()
-
-    def _reached(self, goal: list[Key], hopeless: Callable[[Key], bool]) -> bool:
-        """Whether every object of the goal is where its spec asks, or will not come there by itself."""
-        items = {key: self.ledger.get(key) for key in goal}
-        return all(item is None or not goals.missing(item) or hopeless(key) for key, item in items.items())
 
     def hopeless(self, key: Key, outcomes: Mapping[Key, Outcome]) -> bool:
         """Whether an object has failed for good, or waits for one that has."""
@@ -233,7 +168,7 @@ class Session:
             for network in passes.observer.networks(snapshot):
                 self.driver.remove_network(network.uuid)  # nobody is on it, and the next start makes it again
 
-    def _settle(self, outcomes: dict[Key, Outcome]) -> None:
+    def settle(self, outcomes: dict[Key, Outcome]) -> None:
         """Mark what is at rest, as it is now, so that the next apply can pass over it."""
         digests = self._digests()
         marks = self.store.settled()
@@ -249,28 +184,6 @@ class Session:
         listed, layers = self.driver.listing(), self.store.layers()
         return settled.digests(self.ledger.snapshot(), listed, layers, self.place, self.clock.now())
 
-    def _result(self, outcomes: dict[Key, Outcome], goal: list[Key], *, late: bool) -> Result:
-        failed = {key: outcome.failure.sentence for key, outcome in outcomes.items() if outcome.failure is not None}
-        for each in self.ledger.snapshot().by_key.values():
-            if goals.failed(each) and each.key in outcomes:
-                failed.setdefault(each.key, goals.missing(each))
-        return Result(failed, self._missing(goal), late)
-
-
-@dataclass(slots=True)
-class _End:
-    """When a convergence is given up: at its deadline (elapsed seconds), or when it is cancelled."""
-
-    clock: Clock
-    deadline: float | None
-    cancelled: Callable[[], bool]
-    late: bool = False
-
-    def come(self) -> bool:
-        """Whether the end has come, and whose fault it is."""
-        self.late = self.deadline is not None and self.clock.elapsed() >= self.deadline
-        return self.late or self.cancelled()
-
 
 def _failed_for_good(outcome: Outcome | None) -> bool:
     """Whether a pass ended with what is not tried again while the manifest is as it is."""
@@ -282,7 +195,7 @@ def session(settings: Settings, *, clock: Clock | None = None, look: bool = True
     """Open the store and give back a hold on the engine; everything is closed at the end.
 
     With `look` the host is asked first what it runs, so that nothing is written where there is no host. The engine's
-    lock is tried when there is work for it.
+    lock is tried when there is work for it, and is free again while there is none.
     """
     clock = clock or SystemClock()
     directory = Path(settings.state_dir)
@@ -293,9 +206,14 @@ def session(settings: Settings, *, clock: Clock | None = None, look: bool = True
         opened.callback(driver.close)
         place = place_of(settings, store, store.installation)
         listed = driver.listing() if look else None
-        yield Session(store, driver, Ledger(store), place, clock, listed, lambda: taken(lock))
-        if lock.held:
-            store.note(freshness.ENGINE, freshness.LAST_WORK, str(clock.now()))
+
+        def let_go() -> None:
+            if lock.held:
+                store.note(freshness.ENGINE, freshness.LAST_WORK, str(clock.now()))
+                lock.release()
+
+        yield Session(store, driver, Ledger(store), place, clock, listed, lambda: taken(lock), let_go)
+        let_go()
 
 
 def taken(lock: EngineLock, command: str = "") -> bool:
