@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.manifests import blank, machine
+from tests.engine.manifests import blank, disk, image, machine
 from tests.engine.operating import operation
 from tests.engine.test_live_changes import DISKS, GATES, running
 from vmctl.cli.diff import lines
@@ -212,3 +212,38 @@ def test_what_an_operation_asks_for_is_told(lab: Lab) -> None:
     ]
     printed = diff(lab, WEB + operation("on", "Start"))
     assert printed[1:] == ["    fails: the machine runs already"]
+
+
+def test_what_is_not_made_yet_starts_over(lab: Lab) -> None:
+    lab.apply(disk("root", "ubuntu"))
+    other = disk("root", "debian")
+    assert said(diff(lab, other), "~ dataSource.objectRef.name: ubuntu → debian    at once")
+    lab.apply(other)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [("16Mi", "live"), ("4Mi", "refused: a disk never shrinks"), ("8Mi", "written differently")]
+)
+def test_a_size_that_is_named_later_is_told_from_the_one_that_the_disk_has(
+    lab: Lab, image_url: str, size: str, words: str
+) -> None:
+    """A disk whose manifest names none is as large as its image, 8 MiB."""
+    lab.apply(image("os", image_url) + disk("root", "os"))
+    named = image("os", image_url) + disk("root", "os", size)
+    assert said(diff(lab, named), words)
+    if size == "4Mi":
+        with pytest.raises(ChangeRefused):
+            lab.apply(named)
+    else:
+        lab.apply(named)
+        assert diff(lab, named) == []
+
+
+def test_a_class_that_is_named_later_is_told_from_the_one_that_the_disk_lies_in(lab: Lab) -> None:
+    lab.apply(blank("root"))
+    same, other = (blank("root", f"1Mi, storageClassName: {name}") for name in ("local", "fast"))
+    assert not said(diff(lab, same), "refused")
+    assert said(diff(lab, other), "refused: a disk stays in the storage class it was made in")
+    with pytest.raises(ChangeRefused):
+        lab.apply(other)
+    lab.apply(same)

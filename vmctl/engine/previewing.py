@@ -16,7 +16,7 @@ from vmctl.engine.observing import Observer
 from vmctl.engine.passes import Passes
 from vmctl.engine.session import connect, nothing_seen, place_of
 from vmctl.manifests.documents import Manifest
-from vmctl.planning import attachments, changes, foresight, goals
+from vmctl.planning import attachments, changes, foresight, goals, guards
 from vmctl.planning.conditions import unmet
 from vmctl.planning.diff import diff
 from vmctl.planning.drift import mode
@@ -267,11 +267,11 @@ def _described(step: Step, *, new: bool) -> str:
 
 
 def _changes(old: Object | None, new: Object, passes: Passes) -> tuple[Waiting, ...]:
-    """What tells two manifests apart, judged by the policies of the fields."""
+    """What tells two manifests apart, judged by the policies of the fields, as the guards of apply judge it."""
     if old is None:
         return ()
-    facts = Facts(hash_key=passes.observer.place.hash_key or b"preview")
-    before, after = getattr(old.model, "spec", None), getattr(new.model, "spec", None)
+    facts = Facts(hash_key=passes.observer.place.hash_key or b"preview", settled=old.phase in guards.MADE)
+    before, after = getattr(guards.as_made(old, new.document).model, "spec", None), getattr(new.model, "spec", None)
     found: list[Waiting] = []
     if isinstance(before, Spec) and isinstance(after, Spec):
         for change in diff(changes.sealed(before, facts.hash_key), changes.sealed(after, facts.hash_key)):

@@ -32,7 +32,7 @@ def refusals(old: Object, new: Json) -> Iterator[Refusal]:
     if old.terminating:
         yield "metadata.name", f"{old.key.short} is being deleted; wait until it is gone, then apply again"
         return
-    before, after = replace(old, document=_as_made(old, new)).model, replace(old, document=new).model
+    before, after = as_made(old, new).model, replace(old, document=new).model
     facts = Facts(hash_key=b"guard", settled=old.phase in MADE)
     for change in diff(before, after):
         verdict = judge(change, facts).verdict
@@ -96,7 +96,7 @@ def _intent(document: Json) -> Json:
     return {name: value for name, value in document.items() if name != "metadata"}
 
 
-def _as_made(old: Object, new: Json) -> Json:
+def as_made(old: Object, new: Json) -> Object:
     """What was applied, with the size and the class that the object came to, where only the new document names them."""
     said = (new.get("spec") or {}).get("persistentVolumeClaim") or {}
     spec = old.document.get("spec") or {}
@@ -104,5 +104,5 @@ def _as_made(old: Object, new: Json) -> Json:
     made = {"size": old.status.get("capacity"), "storageClassName": old.status.get("storageClassName")}
     chosen = {name: value for name, value in made.items() if value and name in said and name not in claim}
     if not chosen:
-        return old.document
-    return {**old.document, "spec": {**spec, "persistentVolumeClaim": {**claim, **chosen}}}
+        return old
+    return replace(old, document={**old.document, "spec": {**spec, "persistentVolumeClaim": {**claim, **chosen}}})
