@@ -29,7 +29,7 @@ def trouble(key: Key, device: Object | None, objects: Objects) -> str:
         ),
         "",
     )
-    return f"{key.short} is {device.phase or 'Pending'}" + (f" ({why})" if why else "")
+    return f"{key.short} is {device.phase or 'Pending'}" + (f": {why}" if why else "")
 
 
 def made(key: Key, seen: LayerSeen, boot_order: int | None = None, attachment: str = "") -> Device:

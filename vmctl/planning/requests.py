@@ -79,7 +79,7 @@ class Request:
     def taken_back(self, machine: Object, reason: Reason, why: str) -> Remember:
         """The step that notes that it is not to be carried out any more, and wakes the machine's pass."""
         back = replace(self, done=True, withdrawn=reason, because=why)
-        what = f"{self.verb.lower()} the machine no more ({why})"
+        what = f"{self.verb.lower()} the machine no more: {why}"
         return Remember(machine.key, machine.uid, NOTE, back.text(), what, told=True)
 
 
