@@ -165,7 +165,17 @@ def test_watching_follows_and_ends_quietly(quickstart: World) -> None:
     assert running.stdout.readline().split()[:2] == ["linux-vm", "Stopped"]
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
-    assert (running.returncode, out, err) == (130, "", "interrupted\n")
+    assert (running.returncode, out, err) == (130, "", "")
+
+
+def test_watching_events_ends_quietly(quickstart: World) -> None:
+    quickstart.store.record_event(add_machine(quickstart, "linux-vm").key, "Normal", "Tested", "it was")
+    running = process("events", "-w", "--state-dir", str(quickstart.directory))
+    assert running.stdout is not None
+    assert "LAST" in running.stdout.readline()
+    assert "Tested" in running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    assert (running.communicate(timeout=60), running.returncode) == (("", ""), 130)
 
 
 def test_watching_only_leaves_the_present_out(quickstart: World) -> None:

@@ -104,6 +104,13 @@ def test_a_dry_run_changes_nothing_and_says_what_diff_would(applied: Applied) ->
     assert ran.lines[1:] == told[1:]
 
 
+@pytest.mark.parametrize("verb", ["label", "annotate"])
+def test_nothing_to_label_is_told(applied: Applied, verb: str) -> None:
+    for chosen in (("vd", "--all"), ("vm", "-l", "app=missing")):
+        ran = applied.run(verb, *chosen, "a=b")
+        assert (ran.code, ran.out, ran.err) == (0, "", "No resources found\n")
+
+
 def test_a_dry_run_tells_of_a_label_that_would_go(applied: Applied) -> None:
     assert applied.run("label", "vm", "linux-vm", "a=b").code == 0
     gone = applied.run("label", "vm", "linux-vm", "a-", "--dry-run").lines

@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import click
-
-from vmctl.cli.completing import kinds_and_names
 from vmctl.cli.label import LABELS
-from vmctl.cli.labelling import Options, Sort, assign
-from vmctl.cli.options import namespace_option, pass_session, selector_option, verb
+from vmctl.cli.labelling import Options, Sort, assign, assigning
+from vmctl.cli.options import verb
 
 if TYPE_CHECKING:
     from vmctl.cli.session import Session
@@ -35,18 +32,10 @@ ANNOTATIONS = Sort(
     vmctl annotate vm linux-vm note-
     """,
 )
-@click.argument("what", nargs=-1, metavar="KIND NAME... KEY=VALUE... KEY-...", shell_complete=kinds_and_names)
-@click.option("--overwrite", is_flag=True, help="Change annotations that have another value.")
-@click.option("--all", "everything", is_flag=True, help="All objects of the kind in the namespace.")
-@click.option("--dry-run", is_flag=True, help="Say what would be changed, and change nothing.")
-@selector_option
-@namespace_option
-@pass_session
-def command(
-    session: Session, what: tuple[str, ...], overwrite: bool, everything: bool, dry_run: bool, selector: str
-) -> None:
+@assigning(ANNOTATIONS.part)
+def command(session: Session, words: tuple[str, ...], options: Options) -> None:
     """Set annotations (KEY=VALUE) and remove them (KEY-).
 
     Annotations of an object that a file declares are written into the file.
     """
-    assign(session, ANNOTATIONS, what, Options(selector, everything, overwrite, dry_run))
+    assign(session, ANNOTATIONS, words, options)

@@ -9,7 +9,7 @@ import click
 from vmctl.cli import asking, output
 from vmctl.cli.completing import kinds_and_names
 from vmctl.cli.event_documents import event_documents
-from vmctl.cli.following import changes
+from vmctl.cli.following import follow
 from vmctl.cli.options import all_namespaces_option, namespace_option, pass_session, verb
 from vmctl.cli.printing import Style, printer
 from vmctl.errors import UsageError
@@ -66,10 +66,7 @@ def command(
     first = look()
     shown.show(first, single=False)
     if watch:
-        output.flush()
-        for found in changes(session.store, look, first):
-            shown.follow(found)
-            output.flush()
+        follow(session.store, look, first, shown)
     elif not first.documents and form in ("", "wide"):
         output.remark("No events found" + (f" in {namespace} namespace." if namespace and not key else "."))
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import click
+
+from vmctl.cli import INTERRUPTED, output
 from vmctl.cli.asking import Answer, Document, Found, metadata_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from vmctl.cli.printing import Printer
     from vmctl.state.store import Store
 
 INTERVAL_S = 0.1
@@ -28,6 +32,17 @@ def ticks(store: Store, *, pause: Callable[[float], None] = time.sleep) -> Itera
         yield version != seen
         seen = version
         pause(INTERVAL_S)
+
+
+def follow(store: Store, look: Callable[[], Answer], first: Answer, shown: Printer) -> None:
+    """Show what changes after `first`, until interrupted: for kubectl's users that is how it ends, without a word."""
+    try:
+        output.flush()
+        for found in changes(store, look, first):
+            shown.follow(found)
+            output.flush()
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 def changes(store: Store, look: Callable[[], Answer], first: Answer) -> Iterator[Found]:

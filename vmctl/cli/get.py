@@ -8,7 +8,7 @@ import click
 
 from vmctl.cli import asking, output
 from vmctl.cli.completing import kinds_and_names
-from vmctl.cli.following import changes
+from vmctl.cli.following import follow
 from vmctl.cli.options import (
     all_namespaces_option,
     files_options,
@@ -121,7 +121,7 @@ def command(
             output.error(sentence)
         return NotFoundError.exit_code
     if watching:
-        _follow(session, question, answer, shown)
+        follow(session.store, lambda: look(session, question, fresh=False), answer, shown)
     return 0
 
 
@@ -182,10 +182,3 @@ def _show(answer: Answer, shown: Printer, question: Question, *, quiet: bool) ->
         return
     everywhere = question.namespace is None or not any(each.kind.namespaced for each in question.asked)
     output.remark("No resources found" if everywhere else f"No resources found in {question.namespace} namespace.")
-
-
-def _follow(session: Session, question: Question, first: Answer, shown: Printer) -> None:
-    output.flush()
-    for found in changes(session.store, lambda: look(session, question, fresh=False), first):
-        shown.follow(found)
-        output.flush()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from vmctl.cli import output, revising, working
+from vmctl.cli.completing import kinds_and_names
+from vmctl.cli.options import namespace_option, pass_session, selector_option
 from vmctl.errors import ChangeRefused, UsageError
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from vmctl.cli.session import Session
     from vmctl.state.stored import Stored
@@ -41,6 +46,32 @@ class Options:
     dry_run: bool = False
 
 
+def assigning(part: str) -> Callable[[Callable[[Session, tuple[str, ...], Options], None]], Callable[..., None]]:
+    """Give a verb the words and options of assigning; the options arrive as one."""
+
+    def give(function: Callable[[Session, tuple[str, ...], Options], None]) -> Callable[..., None]:
+        @wraps(function)
+        def gathered(
+            session: Session, what: tuple[str, ...], overwrite: bool, everything: bool, dry_run: bool, selector: str
+        ) -> None:
+            function(session, what, Options(selector, everything, overwrite, dry_run))
+
+        form = "KIND NAME... KEY=VALUE... KEY-..."
+        taken = pass_session(gathered)
+        for option in (
+            namespace_option,
+            selector_option,
+            click.option("--dry-run", is_flag=True, help="Say what would be changed, and change nothing."),
+            click.option("--all", "everything", is_flag=True, help="All objects of the kind in the namespace."),
+            click.option("--overwrite", is_flag=True, help=f"Change {part} that have another value."),
+            click.argument("what", nargs=-1, metavar=form, shell_complete=kinds_and_names),
+        ):
+            taken = option(taken)
+        return taken
+
+    return give
+
+
 def assign(session: Session, sort: Sort, words: Sequence[str], options: Options) -> None:
     """Set and remove what the words say, tell of each object what became of it, and carry out what follows."""
     objects = [word for word in words if "=" not in word and not word.endswith("-")]
@@ -53,6 +84,8 @@ def assign(session: Session, sort: Sort, words: Sequence[str], options: Options)
 
     with working.at_work(session) as engine:
         keys = revising.named(session, engine.store, objects, selector=options.selector, everything=options.everything)
+        if not keys:
+            output.remark("No resources found")
         done = revising.revise_all(engine, keys, change, dry_run=options.dry_run)
         for key, changed, told in done:
             output.line(f"{key} {what if changed else was_nothing}{' (dry run)' if options.dry_run else ''}")
