@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import logging
 import os
 import shutil
 import subprocess
@@ -121,3 +122,39 @@ def test_work_is_left_to_a_daemon_only(world: World, tmp_path: Path) -> None:
         lock.acquire("vmctl apply -f x")
         assert world.run("apply", "-f", str(tmp_path), "--no-wait").code == 5
     assert world.run("apply", "-f", str(tmp_path), "--no-wait", "--wait").code == 2
+
+
+@pytest.fixture
+def as_of_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host, and nobody who listens to the log, as tests do."""
+    monkeypatch.setenv("VMCTL_LIBVIRT_URI", "test:///default")
+    logging.getLogger("vmctl").propagate = False
+
+
+@pytest.mark.usefixtures("as_of_a_shell")
+def test_once_says_a_reason_once(world: World, tmp_path: Path) -> None:
+    ran = world.run("run", "--once", "-f", str(tmp_path / "none"))
+    assert ran.code == 3
+    assert ran.err.count("there is no such file or directory") == 1
+
+
+@pytest.mark.usefixtures("as_of_a_shell")
+def test_once_says_what_it_does_not_carry_out(world: World, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    text = "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"
+    for name in ("east", "north", "south", "west"):
+        (home / f"{name}.yaml").write_text(text.format(name=name))
+    operation = "kind: VirtualMachineOperation\nmetadata: {name: off}\nspec: {type: Stop, virtualMachineName: web}\n"
+    (home / "off.yaml").write_text(f"apiVersion: virtualization.deckhouse.io/v1alpha2\n{operation}")
+    first = world.run("run", "--once", "-f", str(home))
+    assert "/off not executed: this store has no history of" in first.out
+    for name in ("east", "north", "south"):
+        (home / f"{name}.yaml").unlink()
+    ran = world.run("run", "--once", "--prune", "-f", str(home))
+    assert ran.code == 3
+    assert ran.err.count("nothing is pruned: 3 of the 4 objects") == 1
+    assert "--prune-max 3" in ran.err
+    assert world.run("get", "ns", "east").code == 0
+    assert world.run("run", "--once", "--prune", "--prune-max=3", "-f", str(home)).code == 0
+    assert world.run("get", "ns", "east").code == 4
