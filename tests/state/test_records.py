@@ -92,6 +92,9 @@ def test_notes_are_replaced_by_name_and_go_with_the_object(store: Store) -> None
     store.note(stored.uid, "power", "off")
     store.note("another", "power", "on")
     assert store.notes(stored.uid) == {"power": "off"}
+    store.note(stored.uid, "power", "")
+    assert store.notes(stored.uid) == {}, "an empty text is none"
+    store.note(stored.uid, "power", "off")
     store.remove(stored.uid)
     assert store.notes(stored.uid) == {}
     assert store.notes("another") == {"power": "on"}

@@ -47,8 +47,6 @@ from vmctl.resources.annotations import DETECT_ONLY, PAUSED, RECONCILE
 from vmctl.resources.virtualmachine import VirtualMachine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from vmctl.planning.hardware import Hardware
     from vmctl.planning.observed import Domain
     from vmctl.resources.machine_fields import VirtualMachineSpec
@@ -128,17 +126,13 @@ def _remembering(world: World, plan: Plan, difference: Difference) -> Plan:
     machine looked like is noted at the end, so that such changes are told from our work.
     """
     found, notes = difference.drift, plan.notes
-    news = _news(world, {drift.TOLD: found.places})
-    if found.words and news:
-        notes = (*notes, Note("DriftDetected", f"somebody else changed the machine: {found.words}", warning=True))
+    wanted = {machine_trouble.NOTE: "", drift.TOLD: found.places, **plan.remember}
     if world.domain is not None and found.record and not plan.steps:
-        news |= _news(world, {drift.NOTE: found.record})
-    return replace(plan, notes=notes, remember={**plan.remember, **news})
-
-
-def _news(world: World, notes: Mapping[str, str]) -> dict[str, str]:
-    """Those of some notes that are not as they stand there."""
-    return {name: text for name, text in notes.items() if world.notes.get(name, "") != text}
+        wanted[drift.NOTE] = found.record
+    news = {name: text for name, text in wanted.items() if world.notes.get(name, "") != text}
+    if found.words and drift.TOLD in news:
+        notes = (*notes, Note("DriftDetected", f"somebody else changed the machine: {found.words}", warning=True))
+    return replace(plan, notes=notes, remember=news)
 
 
 def _on(
@@ -176,7 +170,7 @@ def _on(
         waits_for=needs.waits_for,
         changes=machine_trouble.cautioned(difference.shown(), no_room),
         settled=not (steps or no_room),
-        remember=_news(world, {machine_trouble.NOTE: obstacle.value} if picture.waiting else {}),
+        remember={machine_trouble.NOTE: obstacle.value} if picture.waiting else {},
     )
 
 

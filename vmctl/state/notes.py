@@ -11,11 +11,14 @@ class Notes(Section):
     __slots__ = ()
 
     def note(self, uid: str, name: str, value: str, *, unsettles: bool = False) -> None:
-        """Keep a text under a name, in place of the one before; with `unsettles`, the object counts as settled no more,
-        so that whoever comes after a crash looks at it.
+        """Keep a text under a name, in place of the one before; an empty one leaves none. With `unsettles`, the object
+        counts as settled no more, so that whoever comes after a crash looks at it.
         """
         with self._database.writing(durable=True) as connection:
-            connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", (uid, name, value))
+            if value:
+                connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", (uid, name, value))
+            else:
+                connection.execute("DELETE FROM notes WHERE uid = ? AND name = ?", (uid, name))
             if unsettles:
                 connection.execute("DELETE FROM settled WHERE uid = ?", (uid,))
 
