@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from vmctl.engine.settings import Settings
     from vmctl.resources.keys import Key
 
+AGAIN_S = 2.0  # until the next try of somebody who could not even begin: there is no host, or no right
+
 
 @contextmanager
 def helping(settings: Settings, keys: Sequence[Key]) -> Iterator[None]:
@@ -34,11 +36,18 @@ def helping(settings: Settings, keys: Sequence[Key]) -> Iterator[None]:
 
 
 def _work(settings: Settings, keys: Sequence[Key], stop: threading.Event, engines: list[Session]) -> None:
+    from vmctl.engine import logs
     from vmctl.engine.session import session
 
-    try:
-        with session(settings, look=False) as engine:
-            engines.append(engine)
-            engine.converge(keys, goal=keys, until=stop.is_set)
-    except VmctlError as error:
-        output.warning(f"what is waited for may not come by itself: {error.message}")
+    logs.keep_quiet()
+    told = ""
+    while not stop.is_set():
+        try:
+            with session(settings, look=False) as engine:
+                engines.append(engine)
+                engine.converge(keys, goal=keys, until=stop.is_set)
+        except VmctlError as error:
+            if error.message != told:
+                output.warning(f"what is waited for may not come by itself: {error.message}")
+            told = error.message
+            stop.wait(AGAIN_S)

@@ -112,12 +112,11 @@ def _keys(
 
 
 def _wait(session: Session, keys: Sequence[Key], target: Goal, timeout_s: float) -> list[Key]:
-    """Print objects as they arrive; what is left when the time is over. Does the work itself where no engine is
-    alive."""
+    """Print objects as they arrive; what is left when the time is over. Does the work itself while nobody else does."""
     left = _follow(session.store, keys, target, 0.0)
     if not left or timeout_s == 0:
         return left
-    if not any(session.store.get(key) for key in left):  # somebody else makes them: a daemon must not wait for us
+    if not any(session.store.get(key) for key in left):  # somebody else makes them: there is nothing to work on
         return _follow(session.store, left, target, timeout_s)
     from vmctl.cli.helping import helping
 
