@@ -124,22 +124,17 @@ def test_work_is_left_to_a_daemon_only(world: World, tmp_path: Path) -> None:
     assert world.run("apply", "-f", str(tmp_path), "--no-wait", "--wait").code == 2
 
 
-@pytest.fixture
-def as_of_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host, and nobody who listens to the log, as tests do."""
+def test_once_says_a_reason_once(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VMCTL_LIBVIRT_URI", "test:///default")
-    logging.getLogger("vmctl").propagate = False
-
-
-@pytest.mark.usefixtures("as_of_a_shell")
-def test_once_says_a_reason_once(world: World, tmp_path: Path) -> None:
+    logging.getLogger("vmctl").propagate = False  # nobody listens to the log, unlike in tests
     ran = world.run("run", "--once", "-f", str(tmp_path / "none"))
     assert ran.code == 3
     assert ran.err.count("there is no such file or directory") == 1
 
 
-@pytest.mark.usefixtures("as_of_a_shell")
-def test_once_says_what_it_does_not_carry_out(world: World, tmp_path: Path) -> None:
+def test_once_says_what_it_does_not_carry_out(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMCTL_LIBVIRT_URI", "test:///default")
+    logging.getLogger("vmctl").propagate = False
     home = tmp_path / "home"
     home.mkdir()
     text = "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"
