@@ -45,6 +45,11 @@ class Outcome:
     waits_for: tuple[Key, ...] = ()
     gone: bool = False
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing was left to do, and nothing went wrong."""
+        return self.settled and self.failure is None
+
 
 @dataclass(slots=True)
 class Passes:

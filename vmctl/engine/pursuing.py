@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmctl.engine.following import WATCH_S, Follower
+from vmctl.engine.serving import Service, failures
 from vmctl.engine.session import Result
 from vmctl.planning import goals
 from vmctl.state import bell
@@ -47,7 +48,6 @@ class Turn:
 
     def __init__(self, session: Session, passes: Passes) -> None:
         from vmctl.engine.convergence import Convergence  # what only a pass needs costs 0.2 s to import
-        from vmctl.engine.serving import Service
 
         self._session, self._passes = session, passes
         self.convergence = Convergence(passes.run, session.ledger, session.clock)
@@ -91,11 +91,7 @@ class Turn:
     def result(self, unreached: dict[Key, str], *, late: bool) -> Result:
         """How it ended as far as our passes go."""
         outcomes = self.convergence.outcomes
-        failed = {key: outcome.failure.sentence for key, outcome in outcomes.items() if outcome.failure is not None}
-        for item in self._session.ledger.snapshot().by_key.values():
-            if goals.failed(item) and item.key in outcomes:
-                failed.setdefault(item.key, goals.missing(item))
-        return Result(failed, unreached, late)
+        return Result(failures(outcomes, outcomes, self._session.ledger), unreached, late)
 
     def _forgive(self) -> None:
         """Forget the failures of objects that others have brought to where they should be."""

@@ -15,14 +15,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vmctl.engine import freshness, logs, settled
+from vmctl.engine import freshness, logs
 from vmctl.engine.convergence import Convergence
 from vmctl.engine.serving import Service
+from vmctl.engine.settled import Marks
 from vmctl.engine.tally import Tally
 from vmctl.errors import HypervisorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from vmctl.engine.gathering import Gathering
     from vmctl.engine.passes import Outcome, Passes
@@ -220,7 +221,7 @@ class Runner:
                 self.convergence.add(self._session.prepare())
                 self._session.driver.watch(self.domain_changed, self._rebooted or self.domain_changed)
                 self._watches, self._wanted.resync = True, False
-            restless = self._marks.restless()
+            listed = self._session.driver.listing()
         except HypervisorError as error:
             self._without_host(error)
             return
@@ -228,11 +229,13 @@ class Runner:
             log.info("libvirt answers again")
             self._passes.failures.clear()
             self._unreachable = False
+        self._session.ledger.refresh()
+        self._marks.look(listed)
         first = self.last_resync is None or not self._supervisor.is_ready
         self.last_resync = self._clock.now()
         self._resync_due = self._clock.elapsed() + self._resync_s
         self.tally.resyncs += 1
-        self.convergence.add(restless)
+        self.convergence.add(self._marks.restless())
         if first:
             log.info("ready: %s", self._summary())
             self._supervisor.ready(self._summary())
@@ -273,10 +276,12 @@ class Runner:
             outcome = self._passes.run(key)
             log.debug("%s: %s", key.short, "settled" if outcome.settled else "not settled")
         self.tally.count(self._clock.elapsed() - began, failed=outcome.failure is not None)
-        if not outcome.settled or outcome.failure is not None or before is None:
+        if not outcome.at_rest or before is None:
             return outcome
-        self._marks.mark(before, digest)
-        return self._patient(outcome, moved=self._session.ledger.get(key) is not before)
+        moved = self._session.ledger.get(key) is not before
+        if not moved:
+            self._marks.mark(outcome, digest)
+        return self._patient(outcome, moved=moved)
 
     def _patient(self, outcome: Outcome, *, moved: bool) -> Outcome:
         """Look less and less often at what only may move by itself, and did not.
@@ -306,40 +311,3 @@ def give_back_memory() -> None:
     gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-class Marks:
-    """Which objects are as a pass that had nothing to do has left them.
-
-    The digest of an object is taken before its pass begins. What happens to it later, even during the pass, is another
-    digest, so nothing that moves unseen is ever taken for settled.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._digests: Mapping[str, str] = {}  # by uid
-        self._marks: dict[str, str] = {}
-
-    def restless(self) -> list[Key]:
-        """The objects whose digest now is not the one they are marked with. Raises HypervisorError."""
-        session = self._session
-        listed = session.driver.listing()
-        session.ledger.refresh()
-        snapshot = session.ledger.snapshot()
-        layers, now = session.store.layers(), session.clock.now()
-        self._digests = settled.digests(snapshot, listed, layers, session.place, now)
-        self._marks = session.store.settled()
-        return [key for key, item in snapshot.by_key.items() if self._marks.get(item.uid) != self._digests[item.uid]]
-
-    def digest(self, key: Key) -> str:
-        """The digest of an object as the last look found it; empty for one that is new since."""
-        item = self._session.ledger.get(key)
-        return self._digests.get(item.uid, "") if item is not None else ""
-
-    def mark(self, before: Object, digest: str) -> None:
-        """Mark an object that its pass has left as it was."""
-        after = self._session.ledger.get(before.key)
-        known = self._marks.get(before.uid) == digest
-        if digest and not known and after is before and settled.may_rest(after):
-            self._session.store.settle(after.uid, digest)
-            self._marks[after.uid] = digest

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from vmctl.planning import goals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
     from vmctl.engine.convergence import Convergence, Errand
     from vmctl.engine.ledger import Ledger
+    from vmctl.engine.passes import Outcome
     from vmctl.planning.plans import Failure
     from vmctl.resources.keys import Key
     from vmctl.state.requests import Request
@@ -58,16 +59,22 @@ class Service:
         self.refresh()  # errands are known by now: whatever their objects move counts as theirs
 
     def _answer(self, request: Request, errand: Errand) -> None:
-        failed: dict[Key, str] = {}
-        for key in errand.concerns:
-            outcome, item = self.convergence.outcomes.get(key), self.ledger.get(key)
-            if outcome is not None and outcome.failure is not None:
-                failed[key] = outcome.failure.sentence
-            elif item is not None and goals.failed(item):
-                failed[key] = goals.missing(item)
+        failed = failures(errand.concerns, self.convergence.outcomes, self.ledger)
         self.store.answer(request, failed, filter(self.hopeless, request.keys))
         self._drop(request.id)
 
     def _drop(self, name: str) -> None:
         _, errand = self._open.pop(name)
         self.convergence.drop(errand)
+
+
+def failures(keys: Iterable[Key], outcomes: Mapping[Key, Outcome], ledger: Ledger) -> dict[Key, str]:
+    """What of these objects failed, and why: in its last pass, or for good some time before it."""
+    found: dict[Key, str] = {}
+    for key in keys:
+        outcome, item = outcomes.get(key), ledger.get(key)
+        if outcome is not None and outcome.failure is not None:
+            found[key] = outcome.failure.sentence
+        elif item is not None and goals.failed(item):
+            found[key] = goals.missing(item)
+    return found

@@ -78,17 +78,9 @@ class Session:
 
     def unsettled(self) -> list[Key]:
         """The objects that are not as the last pass left them, nothing to do; empty for an idle apply."""
-        marks = self.store.settled()
-        if not marks:
-            return list(self.ledger.snapshot().by_key)
-        now = settled.digests(
-            self.ledger.snapshot(),
-            self.listed or self.driver.listing(),
-            self.store.layers(),
-            self.place,
-            self.clock.now(),
-        )
-        return [key for key, item in self.ledger.snapshot().by_key.items() if marks.get(item.uid) != now[item.uid]]
+        marks = settled.Marks(self)
+        marks.look(self.listed or self.driver.listing())
+        return marks.restless()
 
     def converge(
         self,
@@ -170,19 +162,11 @@ class Session:
 
     def settle(self, outcomes: dict[Key, Outcome]) -> None:
         """Mark what is at rest, as it is now, so that the next apply can pass over it."""
-        digests = self._digests()
-        marks = self.store.settled()
+        marks = settled.Marks(self)
+        marks.look(self.driver.listing())
         with self.store.batch(durable=False):
             for key, outcome in outcomes.items():
-                item = self.ledger.get(key)
-                if item is None or not outcome.settled or outcome.failure is not None or not settled.may_rest(item):
-                    continue
-                if marks.get(item.uid) != digests[item.uid]:
-                    self.store.settle(item.uid, digests[item.uid])
-
-    def _digests(self) -> dict[str, str]:
-        listed, layers = self.driver.listing(), self.store.layers()
-        return settled.digests(self.ledger.snapshot(), listed, layers, self.place, self.clock.now())
+                marks.mark(outcome, marks.digest(key))
 
 
 def _failed_for_good(outcome: Outcome | None) -> bool:

@@ -23,6 +23,8 @@ from vmctl.planning.usage import ATTACHMENT, device_of, machine_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from vmctl.engine.passes import Outcome
+    from vmctl.engine.session import Session
     from vmctl.planning.objects import Object, Objects
     from vmctl.planning.observed import Listed
     from vmctl.planning.place import Place
@@ -56,6 +58,43 @@ def digests(
     }
 
 
+class Marks:
+    """Which objects are at rest: marked with the digest that they have. The only place that says so.
+
+    An object is marked when its pass had nothing left to do. A verb marks it with its digest after the pass; who stays
+    uses the one from before: what happens to the object later, even during its pass, is another digest then.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._digests: Mapping[str, str] = {}  # by uid
+        self._marks: dict[str, str] = {}
+
+    def look(self, listed: Mapping[str, Listed]) -> None:
+        """Take the digest of everything as it is now, with what the host runs."""
+        session = self._session
+        objects, rows = session.ledger.snapshot(), session.store.layers()
+        self._digests = digests(objects, listed, rows, session.place, session.clock.now())
+        self._marks = session.store.settled()
+
+    def restless(self) -> list[Key]:
+        """The objects that are not at rest since the last look."""
+        items = self._session.ledger.snapshot().by_key.values()
+        return [item.key for item in items if self._marks.get(item.uid) != self._digests.get(item.uid, "")]
+
+    def digest(self, key: Key) -> str:
+        """The digest of an object as the last look found it; empty for one that is new since."""
+        item = self._session.ledger.get(key)
+        return self._digests.get(item.uid, "") if item is not None else ""
+
+    def mark(self, outcome: Outcome, digest: str) -> None:
+        """Mark an object with a digest, if its pass has left it at rest."""
+        item = self._session.ledger.get(outcome.key)
+        if item is not None and digest and outcome.at_rest and may_rest(item) and self._marks.get(item.uid) != digest:
+            self._session.store.settle(item.uid, digest)
+            self._marks[item.uid] = digest
+
+
 def may_rest(item: Object) -> bool:
     """Whether an object can be passed over as long as its digest stands.
 
@@ -67,7 +106,7 @@ def may_rest(item: Object) -> bool:
 def _common(contents: Mapping[Key, str], place: Place) -> str:
     """What concerns everything without being named: the settings, the host and its classes, its boot, our version."""
     found = sorted(f"{key} {content}" for key, content in contents.items() if key.kind in COMMON)
-    return "\0".join([__version__, place.boot_id, *found])
+    return hashlib.sha256("\0".join([__version__, place.boot_id, *found]).encode()).hexdigest()
 
 
 def _kept(item: Object, content: str, now: float) -> str:
