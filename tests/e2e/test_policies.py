@@ -138,6 +138,8 @@ def test_who_comes_back(product: Product, directory: Manifests, ending: str, dae
             keeper.phase_becomes(name, "Running")
         for name in stay_off:
             keeper.phase_becomes(name, "Stopped")
+        if ending == "terminated" and daemon:
+            assert "without being told to: terminated" in product.events("unless", "Started")[-1]
         keeper.comes_by()
         assert product.phase("vm", "always") == "Running"
         for name in stay_off:

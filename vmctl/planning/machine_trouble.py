@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vmctl.planning.plans import Waiting, World
     from vmctl.resources.machine_fields import VirtualMachineSpec
 
-NOTE = "restart"  # what became of a machine that is restarted now, noted as long as changes wait for that
+NOTE = "restart"  # what would become of a machine that is restarted now: noted as long as changes wait for that
 STAYS_OFF = "a restart now would leave the machine off"
 
 
