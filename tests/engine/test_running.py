@@ -17,8 +17,9 @@ from tests.engine.test_following import VM
 from tests.engine.verbs import apply, hold
 from vmctl.engine import freshness
 from vmctl.engine.gathering import PATIENCE_S, Pruning
-from vmctl.engine.running import Marks
+from vmctl.engine.passes import Outcome
 from vmctl.engine.session import Result
+from vmctl.engine.settled import Marks
 from vmctl.errors import Rejected, Unreachable
 from vmctl.resources.keys import Key
 from vmctl.state.lock import holder
@@ -333,12 +334,13 @@ def test_what_moves_during_a_pass_is_never_taken_for_settled(lab: Lab) -> None:
     lab.apply(WEB)
     with hold(lab) as session:
         marks = Marks(session)
-        marks.restless()
-        item = session.ledger.get(VM)
-        assert item is not None
+        marks.look(session.driver.listing())
         digest = marks.digest(VM)
-        lab.world.crash(item.uid)  # after the pass has looked, before it ends
-        marks.mark(item, digest)
+        assert digest
+        lab.world.crash(lab.uid("web"))  # after the pass has looked, before it ends
+        marks.mark(Outcome(VM), digest)
+        assert VM not in marks.restless(), "nobody has looked since"
+        marks.look(session.driver.listing())
         assert VM in marks.restless()
 
 
