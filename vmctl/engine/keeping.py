@@ -107,7 +107,7 @@ def _acquire(lock: EngineLock, directory: Path, clock: Clock, waiting: Callable[
             )
         if other is not None and str(other) != told:
             told = str(other)
-            waiting(f"waiting for {told} to end")
+            waiting(f"waiting until {told} has done what there is to do")
         clock.sleep(LOCK_POLL_S)
 
 
