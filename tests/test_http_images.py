@@ -31,23 +31,23 @@ def fetch(url: str, start: int | None = None) -> tuple[int, bytes]:
 def test_a_file_comes_whole_or_from_where_it_was_asked(image_server: ImageServer, url: str) -> None:
     assert fetch(url) == (HTTPStatus.OK, CONTENT)
     assert fetch(url, 1000) == (HTTPStatus.PARTIAL_CONTENT, CONTENT[1000:])
-    assert [request.start for request in image_server.conduct.requests] == [None, 1000]
+    assert [request.start for request in image_server.behaviour.requests] == [None, 1000]
 
 
 def test_a_server_may_ignore_ranges(image_server: ImageServer, url: str) -> None:
-    image_server.conduct.ranges = False
+    image_server.behaviour.ranges = False
     assert fetch(url, 1000) == (HTTPStatus.OK, CONTENT)
 
 
 def test_an_answer_may_be_cut(image_server: ImageServer, url: str) -> None:
-    image_server.conduct.cut_after_bytes = 70_000
+    image_server.behaviour.cut_after = [70_000]
     with pytest.raises(http.client.IncompleteRead) as cut:
         fetch(url)
     assert cut.value.partial == CONTENT[:70_000]
 
 
 def test_a_length_may_be_kept_back(image_server: ImageServer, url: str) -> None:
-    image_server.conduct.length = False
+    image_server.behaviour.length = False
     with urlopen(url) as answer:
         assert "Content-Length" not in answer.headers
         assert answer.read() == CONTENT
@@ -60,7 +60,7 @@ def test_a_length_may_be_kept_back(image_server: ImageServer, url: str) -> None:
 def test_a_request_may_be_refused(
     image_server: ImageServer, url: str, name: str, status: HTTPStatus | None, start: int | None
 ) -> None:
-    image_server.conduct.status = status
+    image_server.behaviour.status = status
     with pytest.raises(HTTPError) as refused:
         fetch(image_server.url(name), start)
     with refused.value as error:

@@ -88,7 +88,7 @@ class Place:
 
     def asked(self) -> int:
         """How often the server was asked."""
-        return len(self.server.conduct.requests)
+        return len(self.server.behaviour.requests)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def place(tmp_path: Path, image_server: ImageServer) -> Place:
     (tmp_path / "machines" / "os.yaml").write_text(texts.image("os", image_server.url("os.qcow2")))
     file = image_server.directory / "os.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(file), "8M"], check=True)
-    image_server.conduct.status = HTTPStatus.SERVICE_UNAVAILABLE
+    image_server.behaviour.status = HTTPStatus.SERVICE_UNAVAILABLE
     made = Place(tmp_path, image_server)
     made.host.write_text("<node/>")
     return made
@@ -112,7 +112,7 @@ def test_a_daemon_begins_beside_a_wait_and_is_killed(place: Place) -> None:
             daemon.kill()
             daemon.wait()
         until(lambda: place.at_work(waiting.pid), "the wait goes on by itself")
-        place.server.conduct.status = None
+        place.server.behaviour.status = None
         assert waiting.communicate(timeout=PATIENCE_S) == (MET, "")
         assert waiting.returncode == 0
     assert place.phase() == "Ready"
@@ -127,13 +127,13 @@ def test_two_waits_beside_each_other_end_both(place: Place) -> None:
         second.send_signal(signal.SIGINT)
         assert second.wait(PATIENCE_S) == 130
         with place.waiting() as third:
-            place.server.conduct.status = None
+            place.server.behaviour.status = None
             assert (first.wait(PATIENCE_S), third.wait(PATIENCE_S)) == (0, 0)
 
 
 def test_a_wait_that_finds_no_host_goes_on_when_there_is_one(place: Place) -> None:
     place.applied()
-    place.server.conduct.status = None
+    place.server.behaviour.status = None
     away = place.host.rename(place.directory / "away.xml")
     with place.waiting() as waiting:
         assert waiting.stderr is not None
@@ -145,13 +145,13 @@ def test_a_wait_that_finds_no_host_goes_on_when_there_is_one(place: Place) -> No
 
 
 def test_a_hangup_has_a_daemon_try_again_what_had_failed_for_good(place: Place) -> None:
-    place.server.conduct.status = HTTPStatus.NOT_FOUND
+    place.server.behaviour.status = HTTPStatus.NOT_FOUND
     with place.daemon() as daemon:
         until(lambda: place.phase() == "Failed", "the image has failed")
         asked = place.asked()
         daemon.send_signal(signal.SIGHUP)
         until(lambda: place.asked() > asked, "it is tried again")
-        place.server.conduct.status = None
+        place.server.behaviour.status = None
         until(lambda: place.phase() == "Failed", "the second try has failed")
         daemon.send_signal(signal.SIGHUP)
         until(lambda: place.phase() == "Ready", "the image is there")

@@ -67,7 +67,7 @@ def test_lost_files_are_told_and_not_replaced(product: Product, images: ImageSer
     kept = {file: file.with_suffix(".elsewhere") for file in (image_file, disk_file)}
     for file, elsewhere in kept.items():
         file.rename(elsewhere)
-    asked = len(images.conduct.requests)
+    asked = len(images.behaviour.requests)
 
     answer = product.apply(*documents, wait=False, code=None)
     assert answer.code == 3
@@ -79,7 +79,7 @@ def test_lost_files_are_told_and_not_replaced(product: Product, images: ImageSer
     assert not disk_file.exists()
     again = product.apply(*documents, wait=False, code=3)
     assert "virtualdisk.virtualization.deckhouse.io/brittle failed: the file" in again.out
-    assert len(images.conduct.requests) == asked, "nothing is fetched in place of what was lost"
+    assert len(images.behaviour.requests) == asked, "nothing is fetched in place of what was lost"
 
     for file, elsewhere in kept.items():
         elsewhere.rename(file)

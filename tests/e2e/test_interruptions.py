@@ -49,9 +49,9 @@ def stalled(images: ImageServer) -> Iterator[threading.Event]:
             halfway.set()
             over.wait(PATIENCE_S)
 
-    images.conduct.before_chunk = before_chunk
+    images.behaviour.before_chunk = before_chunk
     yield halfway
-    images.conduct.before_chunk = None
+    images.behaviour.before_chunk = None
     over.set()
 
 
@@ -84,7 +84,7 @@ def test_killed_during_the_download(
         assert stalled.wait(PATIENCE_S)
         eventually(lambda: [path for path in product.files() if path.startswith("storage/")], "bytes on the disk")
         apply.kill()
-    images.conduct.before_chunk = None
+    images.behaviour.before_chunk = None
     converges(product, documents)
 
 
@@ -98,10 +98,10 @@ def test_interrupted_during_the_download_and_resumed(
     assert code == 130
     assert "goes on with the next apply" in err
     assert "Traceback" not in err
-    images.conduct.before_chunk = None
-    asked = len(images.conduct.requests)
+    images.behaviour.before_chunk = None
+    asked = len(images.behaviour.requests)
     converges(product, documents)
-    resumed = [request.start for request in images.conduct.requests[asked:]]
+    resumed = [request.start for request in images.behaviour.requests[asked:]]
     assert [start for start in resumed if start], f"the rest was asked for with a range, not {resumed}"
 
 

@@ -60,7 +60,7 @@ def quick_start(product: Product, images: ImageServer, tmp_path_factory: pytest.
         goes_on.set()
         out, err = apply.communicate(timeout=PATIENCE_S)
         applied = Answer("apply", apply.returncode, out, err)
-    images.conduct.before_chunk = None
+    images.behaviour.before_chunk = None
     return QuickStart(product, directory, images, before, applied, seen, product.guest("linux-vm"))
 
 
@@ -74,7 +74,7 @@ def _slow_down_halfway(server: ImageServer) -> tuple[threading.Event, threading.
             halfway.set()
             goes_on.wait(SLOWLY_S)
 
-    server.conduct.before_chunk = before_chunk
+    server.behaviour.before_chunk = before_chunk
     return halfway, goes_on
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.storage.image_server import Behaviour, serving
+from tests.http_images import Behaviour, serving
 from vmctl.errors import StorageError
 from vmctl.storage import layers
 from vmctl.storage.copying import copy_image, known

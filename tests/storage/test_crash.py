@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.storage.image_server import Behaviour, serving
+from tests.http_images import Behaviour, serving
 from tests.storage.waiting import until
 from vmctl.storage import layers
 from vmctl.storage.importing import import_image

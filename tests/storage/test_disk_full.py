@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.storage.image_server import Behaviour, serving
+from tests.http_images import Behaviour, serving
 from vmctl.errors import DiskFull
 from vmctl.storage import commands, layers, seed
 from vmctl.storage.importing import import_image

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from tests.storage.image_server import Behaviour, serving, tunnelling
+from tests.http_images import Behaviour, serving, tunnelling
 from vmctl.errors import StorageError, TransferInterrupted
 from vmctl.storage.sources import HttpSource, Progress, fetch, problem
 

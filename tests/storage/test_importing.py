@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pycdlib
 import pytest
 
-from tests.storage.image_server import Behaviour, serving
+from tests.http_images import Behaviour, serving
 from vmctl.errors import StorageError, TransferInterrupted
 from vmctl.storage import layers
 from vmctl.storage.bounds import Bounds
