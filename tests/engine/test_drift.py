@@ -163,6 +163,22 @@ def test_a_machine_whose_qemu_somebody_ended_is_left_off_where_drift_is_only_rep
     assert "switched off (terminated) behind our back" in told(lab)
 
 
+@pytest.mark.parametrize("policy", ["AlwaysOn", "AlwaysOnUnlessStoppedManually"])
+def test_a_restart_of_the_host_starts_nothing_that_is_only_watched(lab: Lab, policy: str) -> None:
+    """The host has forgotten by then who switched the machine off; the one who asks for it by name gets it."""
+    found = up(lab, web(mode="DetectOnly", extra=f"runPolicy: {policy}"))
+    with lab.session() as session:
+        session.driver.destroy(found.uid)
+    lab.resume()
+    lab.boot = "boot-2"
+    lab.world.restart_host()
+    lab.resume()
+    assert found.running is None
+    assert "destroyed" in told(lab)
+    lab.apply(web(mode="Enforce", extra=f"runPolicy: {policy}"))
+    assert found.running is not None
+
+
 def test_a_definition_that_somebody_removed_while_the_machine_runs_comes_back(lab: Lab) -> None:
     undefine(up(lab, web()))
     lab.resume()

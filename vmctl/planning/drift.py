@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vmctl.resources.policies import Change
 
 NOTE, TOLD = "seen", "drift"  # notes: what was last seen, and what was told of as changed by somebody else
+REMOVED = "its definition was removed behind our back"
 
 
 def mode(item: Object) -> str:
@@ -39,6 +40,19 @@ def mode(item: Object) -> str:
 def is_held(world: World) -> bool:
     """Whether nothing is done to a machine: its annotation pauses it, and nobody asks for anything by name."""
     return not world.object.terminating and mode(world.object) == PAUSED and active(world.notes) is None
+
+
+def switched_off(notes: Mapping[str, str]) -> str:
+    """How somebody else switched the machine off, as it was told; empty when nobody did, or when it has run since.
+
+    The host forgets that when it restarts, and a machine that is only watched is not started by that either.
+    """
+    return str(json.loads(notes.get(TOLD) or "{}").get("power") or "")
+
+
+def removed(notes: Mapping[str, str]) -> bool:
+    """Whether somebody else removed the definition, as it was told; likewise."""
+    return "" in json.loads(notes.get(TOLD) or "{}").get("defined", ())
 
 
 def place(change: Change) -> str:

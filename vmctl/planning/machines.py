@@ -103,9 +103,12 @@ def _hardware(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: 
 
 def _switched_off(world: World, asked: Wish) -> str:
     """How somebody else switched a machine off that was to be on; empty when nobody did."""
-    if not asked.died or world.domain is None:
+    domain = world.domain
+    if domain is None or domain.power != "off" or not asked.on or requests.active(world.notes) is not None:
         return ""
-    how = power.how_off(world.domain, noted(world.notes))
+    if not asked.died:
+        return drift.switched_off(world.notes)
+    how = power.how_off(domain, noted(world.notes))
     return f"switched off ({how}) behind our back" if how in power.BY_HAND else ""
 
 
@@ -114,9 +117,10 @@ def _left_as_found(world: World, difference: Difference, asked: Wish) -> str:
 
     It is paused and nobody asked for it by name, or somebody else switched it off and that is only to be reported.
     """
-    mode, gone = drift.mode(world.object), "its definition was removed behind our back" if world.domain is None else ""
-    how = (gone or difference.drift.power) if asked.died else ""
-    if (mode == PAUSED and requests.active(world.notes) is None) or (mode == DETECT_ONLY and how):
+    mode, by_name = drift.mode(world.object), requests.active(world.notes) is not None
+    gone = world.domain is None and not by_name and (asked.died or drift.removed(world.notes))
+    how = drift.REMOVED if gone else difference.drift.power
+    if (mode == PAUSED and not by_name) or (mode == DETECT_ONLY and how):
         return f"{how}; {RECONCILE} is {mode}" if how else f"{RECONCILE} is {mode}"
     return ""
 
