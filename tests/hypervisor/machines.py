@@ -94,8 +94,33 @@ def disks(draw: st.DrawFn, buses: tuple[Bus, ...], most: int) -> tuple[Disk, ...
 
 
 @st.composite
+def beside(draw: st.DrawFn, buses: tuple[Bus, ...], *, scsi: bool) -> tuple[Disk, ...]:
+    """What planning adds to the disks of a spec: what attachments plug in, on SCSI whatever the others are on, and the
+    medium that sets a guest up, which is a disk where QEMU has read-only ones and else a CD-ROM.
+    """
+    names = draw(st.lists(_names, max_size=3, unique=True)) if scsi else []
+    drawn = [
+        Disk(
+            f"ua-vmbda-{name}" + draw(st.sampled_from(("", "_of_team"))),  # an attachment's name may have dots
+            draw(_paths),
+            device=draw(st.sampled_from(("disk", "cdrom"))),
+            readonly=True,
+            serial=name[-20:],
+        )
+        for name in names
+    ]
+    made = [disk if disk.device == "cdrom" else replace(disk, readonly=draw(st.booleans())) for disk in drawn]
+    bus = draw(st.sampled_from(buses))
+    device: Literal["disk", "cdrom"] = "disk" if bus in ("scsi", "virtio") else "cdrom"
+    seed = Disk("ua-seed", draw(_paths), bus, device, "raw", readonly=True, serial="seed")
+    return tuple(made + draw(st.sampled_from(([], [seed]))))
+
+
+@st.composite
 def machines(draw: st.DrawFn) -> Hardware:
-    """Every machine that planning can make: devices by osType and paravirtualization, any CPU, disks, texts."""
+    """Every machine that planning can make, and some that it made once: devices by osType and paravirtualization, any
+    CPU, disks, texts.
+    """
     family, paravirtual = draw(st.sampled_from(("Generic", "Windows", "Legacy"))), draw(st.booleans())
     legacy = family == "Legacy"
     modern: tuple[Bus, ...] = ("scsi", "virtio") if paravirtual else ("sata",)
@@ -104,6 +129,7 @@ def machines(draw: st.DrawFn) -> Hardware:
     cpu, memory_kib = draw(cpus()), draw(st.integers(1 << 14, 1 << 24))
     texts = draw(st.dictionaries(_values.map("metadata:".__add__), _values, max_size=4)) | draw(_domain_texts)
     network = draw(st.sampled_from(("", "vmctl")))
+    scsi = not legacy or draw(st.booleans())
     return machine(
         namespace=draw(_names),
         name=draw(_names),
@@ -111,7 +137,7 @@ def machines(draw: st.DrawFn) -> Hardware:
         memory_kib=memory_kib,
         most_cores=draw(st.sampled_from((0, cpu.cores, cpu.cores + cpu.sockets, cpu.cores * 2))),
         most_memory_kib=draw(st.sampled_from((0, memory_kib, memory_kib + 1, memory_kib * 2))),
-        disks=draw(disks(buses, 3 if legacy else 16)),
+        disks=draw(disks(buses, 3 if legacy else 16)) + draw(beside(buses, scsi=scsi)),
         nics=draw(st.sampled_from(((), (Nic("ua-nic-main", MAC, network=network, model=model),)))),
         machine="pc" if legacy else "q35",
         firmware="BIOS" if legacy else draw(st.sampled_from(("BIOS", "EFI", "EFIWithSecureBoot"))),
@@ -119,7 +145,7 @@ def machines(draw: st.DrawFn) -> Hardware:
         hyperv=family == "Windows",
         rng=family == "Generic",
         usb="piix3-uhci" if legacy else "qemu-xhci",
-        scsi=not legacy,
+        scsi=scsi,
         spare_ports=draw(st.sampled_from((0, 8))),
         console_log=draw(st.sampled_from(("", "/var/log/vmctl/console.log"))),
         texts=MappingProxyType(texts),
