@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import libvirt
 
 from tests.bench.measuring import Line
+from tests.waiting import until
 from vmctl.engine import settled
 from vmctl.engine.ledger import Ledger
 from vmctl.engine.session import place_of
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from tests.bench.stage import Stage
 
 NAME = "watched"
-PATIENCE_S = 60.0
 QUIET_S = 6.0  # until the daemon has marked what came to rest
 CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
 
@@ -54,7 +54,7 @@ def _daemon(stage: Stage, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [str(Path(sys.executable).with_name("vmctl")), "run", "-f", str(directory)]
     process = subprocess.Popen(command, env=stage.environment, stderr=subprocess.DEVNULL)
     try:
-        _await(lambda: (stage.state / "engine.bell").exists(), "the daemon")
+        until(lambda: (stage.state / "engine.bell").exists(), "the daemon")
         stage.vmctl("apply", "-q", "-f", str(directory))  # returns when nothing is left to do
         time.sleep(QUIET_S)
         yield process
@@ -97,7 +97,7 @@ def _save(domain: Any, file: Path) -> float:
     beside.write_text(file.read_text().replace(f"cores: {before}", f"cores: {after}"))
     began = time.perf_counter()
     beside.rename(file)
-    _await(lambda: domain.vcpusFlags(CONFIG) == after, f"{after} cores in {file.name}", every_s=0.001)
+    until(lambda: domain.vcpusFlags(CONFIG) == after, f"{after} cores in {file.name}", every_s=0.001)
     return time.perf_counter() - began
 
 
@@ -126,14 +126,6 @@ def _timed(act: Callable[[], object]) -> float:
     began = time.perf_counter()
     act()
     return time.perf_counter() - began
-
-
-def _await(happened: Callable[[], bool], what: str, *, every_s: float = 0.02) -> None:
-    limit = time.monotonic() + PATIENCE_S
-    while not happened():
-        if time.monotonic() > limit:
-            raise RuntimeError(f"this did not happen: {what}")
-        time.sleep(every_s)
 
 
 def _processor_s(pid: int) -> float:

@@ -16,14 +16,14 @@ import libvirt_qemu
 
 from tests.bench.measuring import Line
 from tests.e2e import guests
+from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.bench.stage import Stage
 
 NAME = "rebooted"
-PATIENCE_S = 120.0
 MACHINE = """\
 apiVersion: virtualization.deckhouse.io/v1alpha2
 kind: VirtualImage
@@ -118,13 +118,13 @@ def _reboots(stage: Stage, url: str) -> Line:
     ours = []
     try:
         for _ in range(stage.repetitions):
-            _until(lambda: watch.guest("true"), "the agent")
+            until(lambda: watch.guest("true"), "the agent")
             cores = 3 - cores
             _save(directory, url, cores)
-            _until(lambda: _waits(stage), "the change to wait")
+            until(lambda: _waits(stage), "the change to wait")
             watch.rebooted_at = 0.0  # of the last round
             assert watch.guest("reboot")
-            _until(lambda: watch.started_at > watch.rebooted_at > 0, "the new QEMU")
+            until(lambda: watch.started_at > watch.rebooted_at > 0, "the new QEMU")
             ours.append(watch.started_at - watch.rebooted_at)
     finally:
         daemon.terminate()
@@ -150,11 +150,3 @@ def _save(directory: Path, url: str, cores: int) -> None:
 
 def _waits(stage: Stage) -> bool:
     return "cpu.cores" in stage.vmctl("get", "vm", NAME, "-o", "jsonpath={.status.restartAwaitingChanges}").output
-
-
-def _until(holds: Callable[[], object], what: str) -> None:
-    deadline = time.perf_counter() + PATIENCE_S
-    while not holds():
-        if time.perf_counter() > deadline:
-            raise TimeoutError(f"waited {PATIENCE_S:g} s for {what}")
-        time.sleep(0.05)

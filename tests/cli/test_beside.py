@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engine import manifests as texts
-from tests.engine.daemons import PATIENCE_S, until
+from tests.waiting import PATIENCE_S, until
 from vmctl.engine.clock import SystemClock
 from vmctl.resources.keys import Key
 from vmctl.state.lock import holder

@@ -15,18 +15,18 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SCRIPT = Path(__file__).with_suffix(".sh")
 LONGEST_SOCKET_PATH = 107  # bytes, from unix(7)
-PATIENCE_S = 60.0
 
 LIBVIRTD_CONF = """\
 host_uuid = "{uuid}"
@@ -68,7 +68,7 @@ class PrivateHost:
         self.down()
 
     def up(self) -> None:
-        """Start the host, with what was defined on it the last time. Raises TimeoutError with its log."""
+        """Start the host, with what was defined on it the last time. Raises AssertionError with its log."""
         for directory in ("run", "dev", "cgroup"):
             shutil.rmtree(self.base / directory, ignore_errors=True)
         self._write_directories()
@@ -237,12 +237,7 @@ def _started(pid: int) -> str:
 
 
 def _await(happened: Callable[[], bool], what: str, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not happened():
-        if time.monotonic() > deadline:
-            told = log.read_text() if log.exists() else "it left no log"
-            raise TimeoutError(f"waited {PATIENCE_S:.0f} s for {what}:\n{told}")
-        time.sleep(0.01)
+    until(happened, lambda: f"{what}:\n{log.read_text() if log.exists() else 'it left no log'}")
 
 
 if __name__ == "__main__":

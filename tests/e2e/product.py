@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,29 +19,18 @@ from typing import TYPE_CHECKING, Any
 import libvirt
 import libvirt_qemu
 
+from tests.waiting import PATIENCE_S, until
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from tests.e2e.private_host import PrivateHost
 
 PROGRAM = (sys.executable, "-m", "vmctl")
-PATIENCE_S = 240.0  # only ends what would hang
 BOOT_S = "180s"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"  # drawn anew at each start of a kernel
 Document = dict[str, Any]
 libvirt.registerErrorHandler(lambda *_: None, None)  # else it prints what it raises too
-
-
-def eventually(
-    happened: Callable[[], Any], what: str = "", *, every_s: float = 0.05, patience_s: float = PATIENCE_S
-) -> Any:
-    """What the function returns once that is true; fails when patience ends."""
-    limit = time.monotonic() + patience_s
-    while not (result := happened()):
-        if time.monotonic() >= limit:
-            raise AssertionError(f"this did not happen: {what or happened}")
-        time.sleep(every_s)
-    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +150,7 @@ class Product:
             )
         daemon = Daemon(process, log)
         try:
-            eventually(lambda: " ready: " in daemon.said() or process.poll() is not None, "a daemon that is ready")
+            until(lambda: " ready: " in daemon.said() or process.poll() is not None, "a daemon that is ready")
             assert process.poll() is None, daemon.said()
             yield daemon
             assert process.poll() in (None, 0), daemon.said()
@@ -308,14 +296,14 @@ class Guest:
     def sh(self, script: str, *, check: bool = True, patience_s: float = PATIENCE_S) -> str:
         """What a shell script prints in the guest. Fails when it fails there and `check` is set."""
         started = self._agent("guest-exec", path="/bin/sh", arg=["-c", script], **{"capture-output": True})
-        ended = eventually(lambda: self._ended(started["pid"]), f"the end of {script}", patience_s=patience_s)
+        ended = until(lambda: self._ended(started["pid"]), f"the end of {script}", patience_s=patience_s)
         out, err = (base64.b64decode(ended.get(name, "")).decode() for name in ("out-data", "err-data"))
         assert not check or ended.get("exitcode") == 0, f"{script}: {ended}\n{out}{err}"
         return out.strip()
 
     def boot(self) -> str:
         """What tells this run of the guest's kernel from every other; waits until its agent answers."""
-        return str(eventually(self._boot, f"an answer of the agent in {self.domain}"))
+        return str(until(self._boot, f"an answer of the agent in {self.domain}"))
 
     def _boot(self) -> str:
         with contextlib.suppress(libvirt.libvirtError):
@@ -324,7 +312,7 @@ class Guest:
 
     def booted_since(self, boot: str) -> None:
         """Wait until another run of the guest's kernel has come up than the one named."""
-        eventually(lambda: self._boot() not in ("", boot), f"the next boot of {self.domain}")
+        until(lambda: self._boot() not in ("", boot), f"the next boot of {self.domain}")
 
     def write(self, script: str) -> None:
         """Start a script and do not wait: it may end the guest."""

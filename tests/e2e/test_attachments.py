@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import libvirt
 import pytest
 
-from tests.e2e.product import Document, Guest, Product, as_stream, disk, eventually, image, machine, manifest
+from tests.e2e.product import Document, Guest, Product, as_stream, disk, image, machine, manifest
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.http_images import ImageServer
@@ -37,7 +38,7 @@ def find(guest: Guest, serial: str) -> str:
 
 def seen(guest: Guest, serial: str) -> str:
     """The same, once the guest has it."""
-    return str(eventually(lambda: find(guest, serial), f"disk {serial} in the guest"))
+    return str(until(lambda: find(guest, serial), f"disk {serial} in the guest"))
 
 
 def names(guest: Guest) -> dict[str, str]:
@@ -81,7 +82,7 @@ def test_a_disk_comes_goes_and_keeps_what_was_written(product: Product, guest: G
 
     product.run("delete", "vmbda", "plug")
     assert product.run("get", "vmbda", "-o", "name").out == ""
-    eventually(lambda: not find(guest, "data"), "the end of the disk in the guest")
+    until(lambda: not find(guest, "data"), "the end of the disk in the guest")
     assert "ua-vmbda-plug" not in guest.live.XMLDesc(0)
     assert "ua-vmbda-plug" not in guest.live.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     assert guest.pid == pid
@@ -94,7 +95,7 @@ def test_what_somebody_else_unplugs_is_put_back(product: Product, guest: Guest) 
     """The disk of the test before, under its name."""
     node = find(guest, "data")
     guest.live.detachDeviceAlias("ua-vmbda-again", libvirt.VIR_DOMAIN_AFFECT_LIVE)
-    eventually(lambda: "ua-vmbda-again" not in guest.live.XMLDesc(0), "libvirt's end of the disk")
+    until(lambda: "ua-vmbda-again" not in guest.live.XMLDesc(0), "libvirt's end of the disk")
     product.apply(attachment("again", "vd/data"))
     assert seen(guest, "data") == node
     assert "the device of attachment again removed" in "\n".join(product.events("web", "DriftDetected"))
@@ -106,7 +107,7 @@ def test_what_is_plugged_in_is_there_after_the_power_was_cut(
     """An ISO beside the disk of the test before, and the machine destroyed behind our back."""
     product.apply(attachment("disc", "vi/cd"))
     assert product.phase("vmbda", "disc") == "Attached"
-    eventually(lambda: guest.sh("ls /sys/block | grep -c '^sr'", check=False) == "1", "a CD-ROM in the guest")
+    until(lambda: guest.sh("ls /sys/block | grep -c '^sr'", check=False) == "1", "a CD-ROM in the guest")
     assert guest.sh("blkid -o value -s LABEL /dev/sr0 || dd if=/dev/sr0 bs=1 skip=32808 count=8 2>/dev/null") == (
         "VMCTL-CD"
     )
@@ -131,7 +132,7 @@ def test_a_disk_grows_while_its_guest_writes(product: Product, guest: Guest) -> 
     guest.sh(f"({endless}) >/dev/null 2>&1 & echo $! >/tmp/writer")
     product.apply(disk("data", size="96Mi"))
     sectors = str(96 * MIB // 512)
-    eventually(lambda: guest.sh(f"cat /sys/block/{node}/size") == sectors, "the guest's notice of the new size")
+    until(lambda: guest.sh(f"cat /sys/block/{node}/size") == sectors, "the guest's notice of the new size")
     assert guest.sh("kill -0 $(cat /tmp/writer) && echo writes") == "writes"
     guest.sh("kill $(cat /tmp/writer); echo 3 >/proc/sys/vm/drop_caches")
     assert guest.sh(f"dd if=/dev/{node} bs=1M count=16 2>/dev/null | sha256sum") == before
@@ -172,11 +173,11 @@ def test_fifteen_devices_come_and_go_again_and_again(product: Product, guest: Gu
     for _ in range(3):
         product.apply(*(attachment(serial, f"vd/{serial}") for serial in serials))
         assert {product.phase("vmbda", serial) for serial in serials} == {"Attached"}
-        eventually(lambda: set(names(guest)) >= set(serials), "fifteen disks in the guest")
+        until(lambda: set(names(guest)) >= set(serials), "fifteen disks in the guest")
         refused = product.apply(attachment("too-many", "vd/too-many"), code=5)
         assert "16 block devices" in refused.err
         product.run("delete", "vmbda", "--all", "--wait")
-        eventually(lambda: not set(names(guest)) & set(serials), "no disk of them in the guest")
+        until(lambda: not set(names(guest)) & set(serials), "no disk of them in the guest")
     assert guest.pid == pid
     product.run("delete", "vd", *serials, "too-many", "--wait")
 
@@ -199,7 +200,7 @@ def test_an_apply_that_is_killed_in_the_middle_of_an_attach_is_made_good(product
             process.send_signal(signal.SIGKILL)
             process.wait()
         product.run("delete", "vmbda", "cut", "--wait", "--ignore-not-found")
-        eventually(lambda: not find(guest, "cut"), "the end of the disk in the guest")
+        until(lambda: not find(guest, "cut"), "the end of the disk in the guest")
         assert "ua-vmbda-cut" not in guest.live.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     product.run("delete", "vd", "cut", "--wait")
 
@@ -221,7 +222,7 @@ def test_of_four_disks_the_second_is_taken_out_and_the_others_keep_their_names(
     before, pid = names(guest), guest.pid
     product.apply(machine("web", "vd/root", "vd/more-2", "vd/more-3"))
     assert product.waiting("web") == []
-    eventually(lambda: not find(guest, "more-1"), "the end of the second disk in the guest")
+    until(lambda: not find(guest, "more-1"), "the end of the second disk in the guest")
     assert names(guest) == {serial: name for serial, name in before.items() if serial != "more-1"}
     for number in (2, 3):
         assert guest.sh(f"dd if=/dev/{before[f'more-{number}']} bs=6 count=1 2>/dev/null") == f"disk {number}"
@@ -231,5 +232,5 @@ def test_of_four_disks_the_second_is_taken_out_and_the_others_keep_their_names(
     assert guest.sh(f"dd if=/dev/{seen(guest, 'more-1')} bs=6 count=1 2>/dev/null") == "disk 1"
     product.run("delete", "vmbda", "more", "--wait")
     product.apply(base[-1])
-    eventually(lambda: not find(guest, "more-2"), "the end of the others")
+    until(lambda: not find(guest, "more-2"), "the end of the others")
     product.run("delete", "vd", "more-1", "more-2", "more-3", "--wait")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.product import Document, Guest, Product, disk, eventually, image, machine
+from tests.e2e.product import Document, Guest, Product, disk, image, machine
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.http_images import ImageServer
@@ -80,7 +81,7 @@ def test_a_killed_machine_is_started_again_with_what_waited(product: Product, gu
     guest.sh("echo kept >/disk/mark")
     pid = guest.pid
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not guest.live.isActive(), "libvirt's notice of the end")
+    until(lambda: not guest.live.isActive(), "libvirt's notice of the end")
     product.apply(machine("web", "vd/root", "vd/data", cpu=MORE_CORES))
     product.booted("web")
     assert guest.pid != pid
@@ -112,7 +113,7 @@ def test_a_machine_that_its_guest_switched_off_stays_off(product: Product, guest
     wanted = machine("web", "vd/root", cpu=MORE_CORES)
     file = product.layer("data")
     guest.write("sleep 0.2; poweroff")
-    eventually(lambda: not guest.live.isActive(), "the end of the guest")
+    until(lambda: not guest.live.isActive(), "the end of the guest")
     product.apply(wanted)
     status = product.status("vm", "web")
     assert status["phase"] == "Stopped"

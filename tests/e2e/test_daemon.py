@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import libvirt
 import pytest
 
-from tests.e2e.product import PATIENCE_S, Document, Product, as_stream, disk, eventually, machine
+from tests.e2e.product import Document, Product, as_stream, disk, machine
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     import subprocess
@@ -72,9 +73,9 @@ def save(directory: Path, name: str, text: str) -> None:
 
 def test_saved_files_other_verbs_and_the_end(product: Product, directory: Path) -> None:
     with daemon(product, directory, "--listen", f"unix:{product.state}/metrics") as process:
-        eventually(lambda: runs(product), "web runs")
+        until(lambda: runs(product), "web runs")
         save(directory, "web.yaml", documents("web", cpu={"cores": 2, "coreFraction": "5%"}))
-        eventually(lambda: cores(product, libvirt.VIR_DOMAIN_AFFECT_CONFIG) == 2, "two cores in the definition")
+        until(lambda: cores(product, libvirt.VIR_DOMAIN_AFFECT_CONFIG) == 2, "two cores in the definition")
         assert cores(product, libvirt.VIR_DOMAIN_AFFECT_LIVE) == 1
         save(directory, "bad.yaml", "x: [")
         applied = product.apply(disk("more", size="16Mi"), machine("more", "vd/more", **SMALL))
@@ -83,8 +84,8 @@ def test_saved_files_other_verbs_and_the_end(product: Product, directory: Path) 
         product.run("wait", "vm/more", "--for=condition=Running")
         left = as_stream(disk("left", size="16Mi"), machine("left", "vd/left", **SMALL))
         assert len(product.run("apply", "-f", "-", "--no-wait", stdin=left).lines) == 2
-        eventually(lambda: runs(product, "left"), "what was left to the daemon")
-        eventually(lambda: b"vmctl_engine_bad_files 1.0" in scrape(product), "the bad file in the metrics")
+        until(lambda: runs(product, "left"), "what was left to the daemon")
+        until(lambda: b"vmctl_engine_bad_files 1.0" in scrape(product), "the bad file in the metrics")
         assert b'vmctl_virtualmachine_status_phase{name="web"' in scrape(product)
         refused = product.run("run", "-f", str(directory), code=5)
         assert "at work" in refused.err
@@ -119,10 +120,10 @@ def test_libvirtd_is_restarted_under_it(product: Product, directory: Path) -> No
         product.host.stop_libvirtd(signal.SIGKILL)
         save(directory, "web.yaml", documents("web", cpu={"cores": 2, "coreFraction": "5%"}))
         product.host.start_libvirtd()
-        eventually(lambda: cores(product, libvirt.VIR_DOMAIN_AFFECT_CONFIG) == 2, "the change of the meantime")
+        until(lambda: cores(product, libvirt.VIR_DOMAIN_AFFECT_CONFIG) == 2, "the change of the meantime")
         assert product.domains()["web"].ID() == first
         product.domains()["web"].destroy()  # and its events are heard again
-        eventually(lambda: runs(product), "web is started again")
+        until(lambda: runs(product), "web is started again")
         assert process.poll() is None
 
 
@@ -130,7 +131,7 @@ def test_killed_in_the_middle_the_next_apply_goes_on(product: Product, directory
     for number in range(4):
         save(directory, f"m{number}.yaml", documents(f"m{number}"))
     with daemon(product, directory) as process:
-        eventually(lambda: any(domain.isActive() for domain in product.domains().values()), "the first start")
+        until(lambda: any(domain.isActive() for domain in product.domains().values()), "the first start")
         process.kill()
         process.wait()
     applied = product.run("apply", "-f", str(directory), "--wait", "--timeout=180s")
@@ -152,11 +153,11 @@ def test_one_convergence(product: Product, directory: Path) -> None:
 
 def test_a_verb_takes_over_from_a_daemon_that_dies(product: Product, directory: Path) -> None:
     with daemon(product, directory) as process:
-        eventually(lambda: runs(product), "web runs")
+        until(lambda: runs(product), "web runs")
         os.kill(process.pid, signal.SIGSTOP)  # it has the lock, and answers nobody
         text = as_stream(disk("more", size="16Mi"), machine("more", "vd/more", **SMALL))
         with product.running("apply", "-f", "-", stdin=text) as apply:
-            eventually(lambda: "more" in known(product), "the apply has written what it wants")
+            until(lambda: "more" in known(product), "the apply has written what it wants")
             assert apply.poll() is None
             process.kill()
             assert apply.wait(PATIENCE_S) == 0

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.product import Document, Guest, Product, disk, eventually, image, machine
+from tests.e2e.product import Document, Guest, Product, disk, image, machine
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ def test_the_table_of_devices(installed: Product, os_type: str, bootloader: str,
     assert bool(guest.sh("ls /sys/class/tpm")) == (os_type == "Windows")
     assert ("virtio" in guest.sh("cat /sys/class/misc/hw_random/rng_available")) == (os_type == "Generic")
     address = installed.status("vm", "made")["ipAddress"]
-    eventually(lambda: f"inet {address}/" in guest.sh("ip -4 addr"), f"the guest's address {address}")
+    until(lambda: f"inet {address}/" in guest.sh("ip -4 addr"), f"the guest's address {address}")
 
 
 def test_secure_boot_refuses_a_guest_that_nobody_signed(installed: Product) -> None:
@@ -95,7 +96,7 @@ def test_secure_boot_refuses_a_guest_that_nobody_signed(installed: Product) -> N
         running = installed.condition("vm", "secure", "Running")
         return running if running["reason"] == "NoBootableDevice" else None
 
-    running = eventually(refused, "the firmware's refusal")
+    running = until(refused, "the firmware's refusal")
     assert running["status"] == "True"
     assert "EFIWithSecureBoot" in running["message"]
     assert "signed" in running["message"]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import libvirt
 import pytest
 
-from tests.e2e.product import Document, Guest, Manifests, Product, disk, eventually, image, machine
+from tests.e2e.product import Document, Guest, Manifests, Product, disk, image, machine
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +53,7 @@ class Host:
     def sees(self, what: Callable[[], Any], words: str) -> None:
         """Wait until something is so."""
         self.look()
-        eventually(what, words, patience_s=30 if self.daemon else 1)
+        until(what, words, patience_s=30 if self.daemon else 1)
 
     def drifted(self, name: str) -> str:
         """What the condition says that somebody else changed; empty without one."""
@@ -131,7 +132,7 @@ def test_an_edited_definition(host: Host) -> None:
         host.sees(lambda name=name: host.told(name, "cpu.cores 1 → 4"), "the event")  # type: ignore[misc]
     assert host.cores("detected") == 4
     host.look()
-    eventually(lambda: not host.drifted("enforced"), "the end of the drift")
+    until(lambda: not host.drifted("enforced"), "the end of the drift")
     assert host.cores("paused") == 4
     assert {name: host.product.guest(name).pid for name in MODES} == pids
 
@@ -143,7 +144,7 @@ def test_a_detached_disk(host: Host) -> None:
         detach(host.domain(name))
     host.sees(lambda: host.told("enforced", "VirtualDisk enforced-spare"), "the event")
     host.sees(lambda: host.has_spare("enforced"), "the disk, attached again")
-    eventually(lambda: str(SPARE) in guest.sh("cat /sys/block/sd*/size").split(), "the disk in the guest")
+    until(lambda: str(SPARE) in guest.sh("cat /sys/block/sd*/size").split(), "the disk in the guest")
     host.sees(lambda: "detected-spare" in host.drifted("detected"), "the condition")
     assert not host.has_spare("detected")
     assert not host.has_spare("paused")

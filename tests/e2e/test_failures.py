@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.product import Document, Product, disk, eventually, image, installation, machine, manifest
+from tests.e2e.product import Document, Product, disk, image, installation, machine, manifest
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,9 +91,7 @@ def test_lost_files_are_told_and_not_replaced(product: Product, images: ImageSer
 
 def test_a_blank_disk_boots_nothing_and_says_so(product: Product) -> None:
     product.apply(disk("blank", size="8Mi"), machine("empty", "vd/blank", **QUICKLY))
-    eventually(
-        lambda: "No bootable device" in product.run("console", "empty", "--log").out, "the firmware's last words"
-    )
+    until(lambda: "No bootable device" in product.run("console", "empty", "--log").out, "the firmware's last words")
     product.apply(machine("empty", "vd/blank", **QUICKLY), wait=False)
     running = product.condition("vm", "empty", "Running")
     assert (running["status"], running["reason"]) == ("True", "NoBootableDevice")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.product import BOOT_S, PATIENCE_S, Document, Product, as_stream, disk, eventually, image, machine
+from tests.e2e.product import BOOT_S, Document, Product, as_stream, disk, image, machine
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     import subprocess
@@ -73,7 +74,7 @@ def converges(product: Product, documents: tuple[Document, ...]) -> None:
 def cut_when(product: Product, documents: tuple[Document, ...], moment: Callable[[], object]) -> None:
     """Kill an apply as soon as the moment has come."""
     with product.running(*APPLY, stdin=as_stream(*documents)) as apply:
-        eventually(lambda: moment() or apply.poll() is not None, "the moment", every_s=0.002)
+        until(lambda: moment() or apply.poll() is not None, "the moment", every_s=0.002)
         apply.kill()
 
 
@@ -82,7 +83,7 @@ def test_killed_during_the_download(
 ) -> None:
     with product.running(*APPLY, stdin=as_stream(*documents)) as apply:
         assert stalled.wait(PATIENCE_S)
-        eventually(lambda: [path for path in product.files() if path.startswith("storage/")], "bytes on the disk")
+        until(lambda: [path for path in product.files() if path.startswith("storage/")], "bytes on the disk")
         apply.kill()
     images.behaviour.before_chunk = None
     converges(product, documents)
@@ -93,7 +94,7 @@ def test_interrupted_during_the_download_and_resumed(
 ) -> None:
     with product.running(*APPLY, stdin=as_stream(*documents)) as apply:
         assert stalled.wait(PATIENCE_S)
-        eventually(lambda: [path for path in product.files() if path.startswith("storage/")], "bytes on the disk")
+        until(lambda: [path for path in product.files() if path.startswith("storage/")], "bytes on the disk")
         code, err = interrupted(apply)
     assert code == 130
     assert "goes on with the next apply" in err
@@ -132,7 +133,7 @@ def test_killed_when_the_disk_appears(product: Product, documents: tuple[Documen
 def test_killed_during_a_deletion(product: Product, documents: tuple[Document, ...]) -> None:
     product.apply(*documents)
     with product.running("delete", "vm/cut", "vd/root", "--wait") as delete:
-        eventually(lambda: not product.domains() or delete.poll() is not None, "the end of the domain", every_s=0.002)
+        until(lambda: not product.domains() or delete.poll() is not None, "the end of the domain", every_s=0.002)
         delete.kill()
     product.apply(documents[0])
     assert product.domains() == {}

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.product import Answer, Document, Guest, Product, as_stream, disk, eventually, image, machine
+from tests.e2e.product import Answer, Document, Guest, Product, as_stream, disk, image, machine
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.http_images import ImageServer
@@ -104,16 +105,16 @@ def test_a_disk_comes_and_goes_with_its_data(product: Product, guest: Guest) -> 
     said, _ = change(product, wanted("vd/spare"))
     assert "blockDeviceRefs.1" in said
     assert "live: feature gate HotplugBlockDevices is on" in said
-    eventually(lambda: SPARE in sectors(guest), "the disk in the guest")
+    until(lambda: SPARE in sectors(guest), "the disk in the guest")
     write = "for d in /sys/block/sd*; do [ $(cat $d/size) = %d ] && echo precious >/dev/${d##*/} && sync; done"
     guest.sh(write % SPARE)
     said, _ = change(product, wanted())
     assert "live: feature gate HotplugBlockDevices is on" in said
-    eventually(lambda: SPARE not in sectors(guest), "its end in the guest")
+    until(lambda: SPARE not in sectors(guest), "its end in the guest")
     assert product.layer("spare").exists()
 
     product.apply(wanted("vd/spare"))
-    eventually(lambda: SPARE in sectors(guest), "the disk in the guest again")
+    until(lambda: SPARE in sectors(guest), "the disk in the guest again")
     assert guest.sh("head -qc 8 /dev/sdb") == "precious"
     assert product.waiting("web") == []
     assert guest.pid == pid
@@ -173,7 +174,7 @@ def test_cores_wait_for_an_agent_that_can_bring_them_up(product: Product, guest:
     product.apply(wanted(runPolicy="AlwaysOn"))
     boot = product.booted("web").boot()
     guest.write("mv /usr/sbin/agent /usr/sbin/absent; killall qemu-ga")
-    eventually(lambda: not ready_now(product), "the end of the agent", patience_s=30)
+    until(lambda: not ready_now(product), "the end of the agent", patience_s=30)
     said, _ = change(product, wanted(cores=2, runPolicy="AlwaysOn"))
     assert "agent" in said
     [waits] = product.waiting("web")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.product import Document, Product, disk, eventually, image, machine
+from tests.e2e.product import Document, Product, disk, image, machine
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.http_images import ImageServer
@@ -53,7 +54,7 @@ def test_a_stop_that_comes_too_early_is_repeated_until_the_guest_listens(
     guest = product.guest("linux-vm")
     product.run("restart", "linux-vm", "--force")
     assert product.run("stop", "linux-vm").lines == [f"{VM} stopped"]
-    eventually(lambda: not guest.live.isActive(), "the machine is off")
+    until(lambda: not guest.live.isActive(), "the machine is off")
     assert product.phase("vm", "linux-vm") == "Stopped"
     assert not product.events("linux-vm", "PowerCut")
     product.apply(*base)

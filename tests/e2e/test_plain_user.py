@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.product import BOOT_S, Document, as_stream, disk, eventually, image, machine
+from tests.e2e.product import BOOT_S, Document, as_stream, disk, image, machine
+from tests.waiting import until
 
 if TYPE_CHECKING:
     import subprocess
@@ -78,7 +79,7 @@ def user(libvirt_host: PrivateHost, host_directory: Path, tiny_guest: TinyGuest)
     found = PlainUser(libvirt_host, home, _interpreter(PlainUser(libvirt_host, home)))
     serve = f"{found.python} -m http.server --bind 127.0.0.1 --directory {home}/served {PORT}"
     found.run("sh", "-c", f"{serve} >/dev/null 2>&1 & echo $!")
-    eventually(lambda: not found.run("bash", "-c", f": </dev/tcp/127.0.0.1/{PORT}", check=False).returncode, "a server")
+    until(lambda: not found.run("bash", "-c", f": </dev/tcp/127.0.0.1/{PORT}", check=False).returncode, "a server")
     yield found
     libvirt_host.run("sh", "-c", f"kill -9 $(ps -o pid= -u {USER})", check=False)
     shutil.rmtree(home)

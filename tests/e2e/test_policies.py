@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import libvirt
 import pytest
 
-from tests.e2e.product import Document, Guest, Manifests, Product, disk, eventually, image, machine
+from tests.e2e.product import Document, Guest, Manifests, Product, disk, image, machine
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +60,7 @@ class Keeper:
             self.product.run("apply", "-f", str(self.directory.path))
 
     def phase_becomes(self, name: str, phase: str) -> None:
-        eventually(lambda: self.product.phase("vm", name) == phase, f"{name} {phase}")
+        until(lambda: self.product.phase("vm", name) == phase, f"{name} {phase}")
 
     def policies(self) -> dict[str, Guest]:
         """A running machine of each policy; the manual one is switched over when it is up, for nobody starts it."""
@@ -69,7 +70,7 @@ class Keeper:
             self.phase_becomes(name, "Running")
         self.directory.write(*(asked(name, policy) for name, policy in POLICIES.items()))
         self.comes_by()
-        eventually(lambda: {name: self._policy(name) for name in POLICIES} == POLICIES, "the policies")
+        until(lambda: {name: self._policy(name) for name in POLICIES} == POLICIES, "the policies")
         return {name: self.product.guest(name) for name in POLICIES}
 
     def _policy(self, name: str) -> str:
@@ -131,9 +132,9 @@ def test_who_comes_back(product: Product, directory: Manifests, ending: str, dae
         for guest in guests.values():
             end.happens(guest)
         stay_off = guests.keys() - comes_back
-        eventually(lambda: all(gone(guest, pids[name]) for name, guest in guests.items()), "the end of all")
+        until(lambda: all(gone(guest, pids[name]) for name, guest in guests.items()), "the end of all")
         keeper.comes_by()
-        eventually(lambda: all(other(guests[name], pids[name]) for name in comes_back), "their next QEMU")
+        until(lambda: all(other(guests[name], pids[name]) for name in comes_back), "their next QEMU")
         for name in comes_back:
             keeper.phase_becomes(name, "Running")
         for name in stay_off:
@@ -168,20 +169,20 @@ def test_a_crash_loop_backs_off_and_says_so(product: Product, directory: Manifes
     directory.write(asked("always", "AlwaysOn"))
     with product.daemon(directory.path):
         guest = product.guest("always")
-        eventually(lambda: product.phase("vm", "always") == "Running", "the machine")
+        until(lambda: product.phase("vm", "always") == "Running", "the machine")
         first = guest.pid
         os.kill(first, signal.SIGKILL)
-        eventually(lambda: other(guest, first), "a start at once after the first crash")
-        eventually(lambda: product.phase("vm", "always") == "Running", "the end of that start")
+        until(lambda: other(guest, first), "a start at once after the first crash")
+        until(lambda: product.phase("vm", "always") == "Running", "the end of that start")
         second = guest.pid
         os.kill(second, signal.SIGKILL)
-        eventually(lambda: product.phase("vm", "always") == "Pending", "a pause after the second crash")
+        until(lambda: product.phase("vm", "always") == "Pending", "a pause after the second crash")
         running = product.condition("vm", "always", "Running")
         assert running["reason"] == "GuestNotRunning", running
         assert "it went off 2 times in a row, soon after its start (runPolicy AlwaysOn)" in running["message"]
         assert "started again at" in running["message"]
         assert off(product, "always")
-        eventually(lambda: other(guest, second), "the start after the pause")
+        until(lambda: other(guest, second), "the start after the pause")
 
 
 @pytest.mark.full
@@ -193,8 +194,8 @@ def test_libvirtd_goes_and_comes_back(product: Product, directory: Manifests, li
         libvirt_host.stop_libvirtd()
         os.kill(pids[1], signal.SIGKILL)
         libvirt_host.start_libvirtd()
-        eventually(lambda: other(victim, pids[1]), "another QEMU of the machine that was killed meanwhile")
-        eventually(lambda: product.phase("vm", "unless") == "Running", "its phase")
+        until(lambda: other(victim, pids[1]), "another QEMU of the machine that was killed meanwhile")
+        until(lambda: product.phase("vm", "unless") == "Running", "its phase")
         assert survivor.boot() == boot
         assert survivor.pid == pids[0]
         assert product.phase("vm", "always") == "Running"
@@ -223,7 +224,7 @@ def test_a_host_that_was_restarted(
     if shut_down:  # as libvirt-guests does
         for guest in guests.values():
             guest.live.shutdown()
-        eventually(lambda: all(off(product, name) for name in guests), "the end of all guests")
+        until(lambda: all(off(product, name) for name in guests), "the end of all guests")
     product.close()
     libvirt_host.kill()
     libvirt_host.up()
@@ -241,7 +242,7 @@ def test_a_host_that_was_restarted(
 def test_the_policy_of_a_machine_is_switched(product: Product, directory: Manifests) -> None:
     def becomes(policy: str, phase: str) -> None:
         product.apply(asked("unless", policy), wait=False)
-        eventually(lambda: product.phase("vm", "unless") == phase, f"{phase} with {policy}")
+        until(lambda: product.phase("vm", "unless") == phase, f"{phase} with {policy}")
         assert off(product, "unless") == (phase == "Stopped")
 
     becomes("AlwaysOff", "Stopped")

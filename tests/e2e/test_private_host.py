@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +12,9 @@ import libvirt_qemu
 import pytest
 
 from tests.e2e.private_host import PrivateHost
+from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.e2e.guests import TinyGuest
 
 DOMAIN = """
@@ -38,14 +36,6 @@ def document(*, machine: str, nic: str, disks: str, firmware: str = "", memory: 
     return DOMAIN.format(
         machine=machine, nic=nic, disks=disks, firmware=firmware, firmware_features=features, memory=memory
     )
-
-
-def eventually(happened: Callable[[], bool]) -> None:
-    """Return when it has happened; the limit only ends a test that would hang."""
-    limit = time.monotonic() + 300
-    while not happened():
-        assert time.monotonic() < limit, f"{happened} did not happen"
-        time.sleep(0.05)
 
 
 def agent_answers(domain: libvirt.virDomain) -> bool:
@@ -85,7 +75,7 @@ def test_a_guest_boots_and_survives_libvirtd_but_no_power_cut(
         path = overlay(tiny_guest.disk, state_directory)
         domain = connection.defineXML(document(machine="q35", nic="virtio", disks=disk(path, "scsi")))
         domain.create()
-        eventually(lambda: agent_answers(domain))
+        until(lambda: agent_answers(domain))
         user = Path(f"/proc/{host.qemu_pid('ground')}/status").read_text()
         assert "\nUid:\t0\t" not in user, "QEMU must not run as root"
         connection.close()
@@ -127,7 +117,7 @@ def test_the_generic_guest_boots_without_paravirtualization(
     connection = libvirt.open(libvirt_host.uri)
     path = overlay(generic_guest.disk, state_directory)
     domain = connection.createXML(document(machine=machine, nic=nic, disks=disk(path, bus)))
-    eventually(lambda: agent_answers(domain))
+    until(lambda: agent_answers(domain))
     addresses = eventual_addresses(domain)
     domain.destroy()
     connection.close()
@@ -140,7 +130,7 @@ def test_the_iso_boots(libvirt_host: PrivateHost, tiny_guest: TinyGuest, state_d
     path = tiny_guest.write_iso(state_directory / "guest.iso")
     cdrom = disk(path, "scsi", device="cdrom", kind="raw")
     domain = connection.createXML(document(machine="q35", nic="virtio", disks=cdrom))
-    eventually(lambda: agent_answers(domain))
+    until(lambda: agent_answers(domain))
     domain.destroy()
     connection.close()
 
@@ -152,7 +142,7 @@ def test_the_debian_guest_boots(libvirt_host: PrivateHost, debian_guest: Path, s
     domain = connection.createXML(
         document(machine="q35", nic="virtio", disks=disks, firmware=" firmware='efi'", memory=1024)
     )
-    eventually(lambda: agent_answers(domain))
+    until(lambda: agent_answers(domain))
     system = domain.guestInfo(libvirt.VIR_DOMAIN_GUEST_INFO_OS)
     domain.destroy()
     connection.close()
@@ -174,5 +164,5 @@ def eventual_addresses(domain: libvirt.virDomain) -> set[str]:
         )
         return bool(found)
 
-    eventually(has_address)
+    until(has_address)
     return found

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.product import Document, Guest, Product, disk, eventually, image, machine, secret
+from tests.e2e.product import Document, Guest, Product, disk, image, machine, secret
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.http_images import ImageServer
@@ -60,7 +61,7 @@ def test_user_data_is_acted_on_once_and_a_new_machine_is_a_new_instance(installe
     assert seed.stat().st_mode & 0o077 == 0, "only QEMU's user may read passwords"
 
     os.kill(guest.pid, signal.SIGKILL)
-    eventually(lambda: not guest.live.isActive(), "libvirt's notice of the end")
+    until(lambda: not guest.live.isActive(), "libvirt's notice of the end")
     installed.apply(wanted)
     assert instance_id(installed.booted("made")) == first, "the same machine after a restart"
 

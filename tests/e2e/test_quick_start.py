@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from tests.e2e.product import BOOT_S, PATIENCE_S, PROGRAM, Answer, Guest, Product, eventually
+from tests.e2e.product import BOOT_S, PROGRAM, Answer, Guest, Product
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from tests.http_images import ImageServer
@@ -56,7 +57,7 @@ def quick_start(product: Product, images: ImageServer, tmp_path_factory: pytest.
     halfway, goes_on = _slow_down_halfway(images)
     with product.running("apply", "-f", str(directory), "--wait", f"--timeout={BOOT_S}") as apply:
         assert halfway.wait(PATIENCE_S)
-        seen = eventually(lambda: _percentage_shown(product.run("get", "vi", "ubuntu")), "a percentage")
+        seen = until(lambda: _percentage_shown(product.run("get", "vi", "ubuntu")), "a percentage")
         goes_on.set()
         out, err = apply.communicate(timeout=PATIENCE_S)
         applied = Answer("apply", apply.returncode, out, err)
@@ -122,7 +123,7 @@ def test_the_guest_is_what_the_manifest_asks_for(quick_start: QuickStart) -> Non
     guest = product.booted("linux-vm")
     address = product.status("vm", "linux-vm")["ipAddress"]
     uid = product.document("vm", "linux-vm")["metadata"]["uid"]
-    eventually(lambda: f"inet {address}/" in guest.sh("ip -4 addr"), f"the guest's address {address}")
+    until(lambda: f"inet {address}/" in guest.sh("ip -4 addr"), f"the guest's address {address}")
     assert guest.sh("hostname") == "linux-vm"
     assert guest.sh("nproc") == "1"
     assert 900_000 < int(guest.sh("awk '/MemTotal/ { print $2 }' /proc/meminfo")) <= 1024 * 1024
@@ -134,7 +135,7 @@ def test_the_guest_reaches_its_gateway_and_resolves_its_own_name(quick_start: Qu
     product = quick_start.product
     guest = product.booted("linux-vm")
     address = product.status("vm", "linux-vm")["ipAddress"]
-    eventually(lambda: guest.sh("ip route show default", check=False), "a default route")
+    until(lambda: guest.sh("ip route show default", check=False), "a default route")
     gateway = guest.sh("ip route show default").split()[2]
     guest.sh(f"ping -c 1 -W 5 {gateway}")
     assert address in guest.sh("nslookup linux-vm.default.vm.internal || nslookup linux-vm.vm.internal")
@@ -184,7 +185,7 @@ def test_waiting_for_what_is_so_returns_at_once(quick_start: QuickStart) -> None
 def test_the_transcript_of_the_console_holds_the_boot(quick_start: QuickStart) -> None:
     product = quick_start.product
     product.booted("linux-vm")
-    eventually(
+    until(
         lambda: "linux-vm login:" in product.run("console", "linux-vm", "--log").out,
         "the login prompt in the transcript",
     )

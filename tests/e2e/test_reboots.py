@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.product import Document, Guest, Manifests, Product, disk, eventually, image, machine
+from tests.e2e.product import Document, Guest, Manifests, Product, disk, image, machine
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ def web(cores: int = 1, *more: str, **spec: Any) -> Document:
 
 
 def has_waiting(product: Product, *paths: str) -> None:
-    eventually(lambda: [item["path"] for item in product.waiting("web")] == [*paths], f"waiting: {paths}")
+    until(lambda: [item["path"] for item in product.waiting("web")] == [*paths], f"waiting: {paths}")
 
 
 @pytest.mark.full
@@ -73,7 +74,7 @@ def test_a_reboot_never_leaves_a_machine_off_for_want_of_a_disk(product: Product
         guest = product.booted("web")
         pid, boot = guest.pid, guest.boot()
         directory.write(web(2, "vd/missing"))
-        eventually(lambda: product.waiting("web"), "changes that wait")
+        until(lambda: product.waiting("web"), "changes that wait")
         guest.write("sleep 0.2; reboot")
         guest.booted_since(boot)
         assert guest.pid == pid
@@ -123,7 +124,7 @@ def test_a_reboot_after_libvirtd_came_back_is_heard_of(
         pid, boot = guest.pid, guest.boot()
         libvirt_host.restart_libvirtd()
         assert guest.boot() == boot
-        eventually(lambda: product.run("label", "vm", "web", "seen=yes", code=None).code == 0, "a daemon that works")
+        until(lambda: product.run("label", "vm", "web", "seen=yes", code=None).code == 0, "a daemon that works")
         assert daemon.process.poll() is None
         guest.write("sleep 0.2; reboot")
         guest.booted_since(boot)
@@ -146,10 +147,10 @@ def test_a_real_system_with_uefi_reboots_into_what_waits(
     directory.write(*debian, linux(1))
     with product.daemon(directory.path):
         guest = product.booted("linux", timeout="10m")
-        eventually(lambda: guest.sh("systemctl is-system-running", check=False) in ("running", "degraded"), "the boot")
+        until(lambda: guest.sh("systemctl is-system-running", check=False) in ("running", "degraded"), "the boot")
         pid, boot = guest.pid, guest.boot()
         directory.write(linux(2))
-        eventually(lambda: product.waiting("linux"), "the change in the list")
+        until(lambda: product.waiting("linux"), "the change in the list")
         guest.sh("echo kept >/root/mark; sync")
         guest.write("sleep 0.2; systemctl reboot")
         guest.booted_since(boot)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.product import Document, Guest, Product, as_stream, disk, eventually, image, machine, manifest
+from tests.e2e.product import Document, Guest, Product, as_stream, disk, image, machine, manifest
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ def test_a_restart_with_a_spec_that_cannot_start_says_so_and_leaves_nothing_stal
     message = product.condition("vm", "web", "ConfigurationApplied")["message"]
     assert "a restart now would leave the machine" in message
     product.run("restart", "web", "--force", "--yes", code=None)
-    eventually(lambda: product.phase("vm", "web") == "Pending", "a machine that waits for its class")
+    until(lambda: product.phase("vm", "web") == "Pending", "a machine that waits for its class")
     assert "missing does not exist" in product.condition("vm", "web", "VirtualMachineClassReady")["message"]
     assert not guest.live.isActive()
     product.apply(manifest("VirtualMachineClass", "missing", {"cpu": {"type": "Host"}}))
@@ -116,12 +117,12 @@ def test_there_is_room_for_all_devices_and_one_too_many_is_named(product: Produc
     pid = guest.pid
     refs = [f"vd/{name}" for name in names]
     product.apply(web(*refs[: MOST_DEVICES - 1]))
-    eventually(lambda: guest.sh("cat /sys/block/sd*/size").split().count("6144") == MOST_DEVICES - 1, "all disks")
+    until(lambda: guest.sh("cat /sys/block/sd*/size").split().count("6144") == MOST_DEVICES - 1, "all disks")
     assert waiting(product) == []
     refused = product.run("apply", "-f", "-", stdin=as_stream(web(*refs)), code=2)
     assert str(MOST_DEVICES) in refused.err
     product.apply(web())
-    eventually(lambda: "6144" not in guest.sh("cat /sys/block/sd*/size").split(), "no disk but the first")
+    until(lambda: "6144" not in guest.sh("cat /sys/block/sd*/size").split(), "no disk but the first")
     assert guest.pid == pid
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.product import Manifests, Product, disk, eventually, image, machine
+from tests.e2e.product import Manifests, Product, disk, image, machine
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,11 +28,11 @@ def test_a_reboot_that_is_heard_of_late_cuts_no_power(product: Product, images: 
         guest = product.booted("web")
         pid, boot = guest.pid, guest.boot()
         directory.write(machine("web", "vd/root", cpu={"cores": 2, "coreFraction": "5%"}))
-        eventually(lambda: product.waiting("web"), "a change that waits")
+        until(lambda: product.waiting("web"), "a change that waits")
         daemon.process.send_signal(signal.SIGSTOP)
         try:
             guest.write("reboot -f")
-            eventually(lambda: "state='disconnected'" in guest.live.XMLDesc(), "the guest on its way down")
+            until(lambda: "state='disconnected'" in guest.live.XMLDesc(), "the guest on its way down")
             time.sleep(IN_ITS_KERNEL_S)
         finally:
             daemon.process.send_signal(signal.SIGCONT)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.product import Daemon, Guest, Manifests, Product, disk, eventually, image
+from tests.e2e.product import Daemon, Guest, Manifests, Product, disk, image
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,7 @@ class Walk:
     def wants(self, cores: int, *, waits: bool) -> None:
         """Have the manifest say so many cores, and see that this waits, or that nothing does any more."""
         self.patch(f'{{"cpu":{{"cores":{cores}}}}}')
-        eventually(lambda: bool(self.waiting()) == waits, "the change in the list" if waits else "an empty list")
+        until(lambda: bool(self.waiting()) == waits, "the change in the list" if waits else "an empty list")
 
     def waiting(self) -> object:
         """What `get` prints of the changes that wait."""
@@ -89,7 +90,7 @@ def test_an_edit_waits_and_everything_says_so(walk: Walk) -> None:
 
     assert walk.patch('{"cpu":{"cores":2}}') == PATCHED
     assert "cores: 2  # one is enough for now" in (walk.directory.path / "linux-vm.yaml").read_text()
-    eventually(walk.waiting, "the change in the list")
+    until(walk.waiting, "the change in the list")
     assert walk.waiting() == [ENTRY]
     row = walk.wide()
     assert (row["PHASE"], row["CORES"], row["MEMORY"], row["NEED_RESTART"]) == ("Running", "2", "256Mi", "True")
@@ -126,7 +127,7 @@ def test_a_reboot_inside_brings_what_waits(walk: Walk) -> None:
     assert walk.guest.sh("nproc") == "2"
     assert walk.guest.sh("cat /disk/mark") == "kept"
     assert walk.guest.pid != pid
-    eventually(lambda: not walk.waiting(), "an empty list")
+    until(lambda: not walk.waiting(), "an empty list")
     assert walk.wide()["NEED_RESTART"] == "False"
     [told] = walk.product.events("linux-vm", "Restarted")
     assert "its guest rebooted, and changes waited for that" in told
@@ -143,7 +144,7 @@ def test_an_approved_restart_comes_by_itself_and_once(walk: Walk) -> None:
     walk.patch(f'{{"cpu":{{"cores":{wanted}}}}}')
     walk.guest.booted_since(boot)
     assert walk.guest.sh("nproc") == str(wanted)
-    eventually(lambda: not walk.waiting(), "an empty list")
+    until(lambda: not walk.waiting(), "an empty list")
     pid = walk.guest.pid
     walk.patch('{"disruptions":{"restartApprovalMode":"Manual"}}')
     told = walk.product.events("linux-vm", "Restarted")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.memory_driver import MemoryDriver
+from tests.waiting import PATIENCE_S, until
 from vmctl.engine.gathering import Gathering, Pruning
 from vmctl.engine.ledger import Ledger
 from vmctl.engine.running import Runner
@@ -31,16 +32,7 @@ if TYPE_CHECKING:
     from vmctl.planning.observed import Listed
     from vmctl.state.events import Event
 
-PATIENCE_S = 60.0
 COMMAND = "vmctl run -f machines"
-
-
-def until(happened: Callable[[], Any], what: str = "") -> None:
-    """Wait for another thread; ends only what would hang."""
-    limit = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < limit, f"this did not happen: {what}"
-        time.sleep(0.005)
 
 
 class LeapingClock:

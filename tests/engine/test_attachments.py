@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.engine.daemons import Daemon, until
+from tests.engine.daemons import Daemon
 from tests.engine.manifests import attachment, blank, image, machine
+from tests.waiting import until
 from vmctl.errors import ChangeRefused, Rejected
 from vmctl.planning.conditions import find
 from vmctl.resources.keys import Key

@@ -11,7 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.engine import manifests as texts
-from tests.engine.daemons import Daemon, until
+from tests.engine.daemons import Daemon
+from tests.waiting import until
 from vmctl.engine.exposition import serving
 from vmctl.errors import Unreachable, UsageError
 from vmctl.planning.phases import OF_KIND

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engine import manifests as texts
-from tests.engine.daemons import PATIENCE_S, until
 from tests.engine.verbs import Engine, apply, hold
+from tests.waiting import PATIENCE_S, until
 from vmctl.engine import applying, deleting
 from vmctl.engine.session import Result, Session
 from vmctl.errors import Rejected

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.daemons import until
+from tests.waiting import until
 from vmctl.engine.clock import SystemClock
 from vmctl.engine.keeping import at_work
 from vmctl.engine.settings import Settings

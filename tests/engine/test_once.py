@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.daemons import Daemon, until
+from tests.engine.daemons import Daemon
+from tests.waiting import until
 from vmctl.engine import applying, once, pruning
 from vmctl.manifests import loading
 from vmctl.manifests.sources import source_of

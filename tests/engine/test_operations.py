@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.daemons import PATIENCE_S, until
 from tests.engine.lab import Death, Lab
 from tests.engine.manifests import blank, machine
 from tests.engine.operating import OPERATION, VM, ask, completed, events, message, nonce, operation, power, web
 from tests.engine.verbs import Engine, hold
 from tests.memory_driver import Died
+from tests.waiting import PATIENCE_S, until
 from vmctl.engine import operating
 from vmctl.engine.session import Result
 from vmctl.planning.applicability import Act

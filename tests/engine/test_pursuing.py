@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engine import manifests as texts
-from tests.engine.daemons import Daemon, until
+from tests.engine.daemons import Daemon
 from tests.engine.verbs import HurryingClock, Verb, apply, hold
+from tests.waiting import until
 from vmctl.engine import applying, pursuing
 from vmctl.engine.following import WATCH_S
 from vmctl.engine.session import Result, Session, taken

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.daemons import Daemon, until
+from tests.engine.daemons import Daemon
 from tests.engine.operating import VM, ask, events, nonce, power, web
+from tests.waiting import until
 from vmctl.errors import Busy
 from vmctl.planning import power as rules
 from vmctl.planning.observed import Guest

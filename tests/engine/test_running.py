@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engine import manifests as texts
-from tests.engine.daemons import Daemon, until
+from tests.engine.daemons import Daemon
 from tests.engine.test_following import VM
 from tests.engine.verbs import apply, hold
+from tests.waiting import until
 from vmctl.engine import freshness
 from vmctl.engine.gathering import PATIENCE_S, Pruning
 from vmctl.engine.passes import Outcome

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from tests.engine.daemons import PATIENCE_S
 from tests.memory_driver import MemoryDriver
+from tests.waiting import PATIENCE_S
 from vmctl.engine import applying
 from vmctl.engine.clock import SystemClock
 from vmctl.engine.ledger import Ledger

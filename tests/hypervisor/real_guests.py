@@ -6,36 +6,23 @@ import base64
 import json
 import shutil
 import subprocess
-import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import libvirt_qemu
 
 from tests.e2e.guests import tiny_guest
+from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from vmctl.hypervisor.libvirt_driver import LibvirtDriver
-
-T = TypeVar("T")
-PATIENCE_S = 120.0
 
 
 def blank(directory: Path, name: str = "blank") -> Path:
     path = directory / f"{name}.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "1M"], check=True)
     return path
-
-
-def wait_for(what: Callable[[], T | None], about: str) -> T:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := what()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(about)
-        time.sleep(0.2)
-    return found
 
 
 def guest_disk(directory: Path) -> Path:
@@ -57,7 +44,7 @@ class Inside:
 
     def wait_for_agent(self) -> None:
         """Wait until the agent answers."""
-        wait_for(lambda: self._driver.guest(self._uid), "the guest's agent")
+        until(lambda: self._driver.guest(self._uid), "the guest's agent")
 
     def run(self, script: str) -> str:
         """Run a script to its end and return what it wrote."""
@@ -67,7 +54,7 @@ class Inside:
             status = self._agent("guest-exec-status", pid=pid)
             return status if status["exited"] else None
 
-        return base64.b64decode(wait_for(ended, script).get("out-data", "")).decode()
+        return base64.b64decode(until(ended, script).get("out-data", "")).decode()
 
     def begin(self, script: str) -> None:
         """Run a script without waiting for its end."""

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.hypervisor.machines import MAC, disk, machine, machines
-from tests.hypervisor.real_guests import blank, guest_disk, wait_for
+from tests.hypervisor.real_guests import blank, guest_disk
+from tests.waiting import until
 from vmctl.errors import Busy, Exists, NotFound, Rejected, Unsupported
 from vmctl.hypervisor import leases
 from vmctl.hypervisor.libvirt_driver import LibvirtDriver
@@ -212,12 +213,12 @@ def test_libvirt_may_be_restarted(driver: LibvirtDriver, qemu_host: PrivateHost)
     driver.define(wanted)
     driver.start(wanted.uid)
     qemu_host.restart_libvirtd()
-    seen = wait_for(lambda: driver.observe(wanted.uid), "the machine after the restart")
+    seen = until(lambda: driver.observe(wanted.uid), "the machine after the restart")
     assert seen.running == wanted
     assert heard.count("") >= 2  # on the first connection, and since the second one knows nothing of the gap
     heard.clear()
     driver.destroy(wanted.uid)
-    wait_for(lambda: wanted.uid in heard, "an event on the new connection")
+    until(lambda: wanted.uid in heard, "an event on the new connection")
 
 
 def test_who_watches_is_told_that_somebody_ended_qemu(driver: LibvirtDriver, qemu_host: PrivateHost) -> None:
@@ -239,8 +240,8 @@ def test_who_watches_is_told_that_somebody_ended_qemu(driver: LibvirtDriver, qem
         driver.start(wanted.uid)
         heard.clear()
         end()
-        assert wait_for(off, "its end").power_reason == reason
-        wait_for(lambda: wanted.uid in heard, "an event")
+        assert until(off, "its end").power_reason == reason
+        until(lambda: wanted.uid in heard, "an event")
         if reason == "terminated":
             unheard = deaf.observe(wanted.uid)
             assert unheard is not None
@@ -270,7 +271,7 @@ def test_firmware_with_secure_boot_refuses_an_unsigned_guest(driver: LibvirtDriv
     driver.destroy(wanted.uid)
     driver.define(wanted)
     driver.start(wanted.uid)
-    wait_for(lambda: b"Access Denied" in log.read_bytes(), "the firmware's refusal")
+    until(lambda: b"Access Denied" in log.read_bytes(), "the firmware's refusal")
 
 
 class TestGuest:
@@ -307,7 +308,7 @@ class TestGuest:
             guest = driver.guest(wanted.uid)
             return guest is not None and "10.212.0.7" in guest.addresses.get(MAC, ())
 
-        wait_for(has_address, "the reserved address")
+        until(has_address, "the reserved address")
         guest = driver.guest(wanted.uid)
         assert guest is not None
         assert guest.os["id"]
@@ -349,13 +350,13 @@ class TestGuest:
             f"s.sendto({packet!r}, ({network.gateway!r}, 67))"
         )
         host.run("python3", "-c", send)
-        wait_for(lambda: not libvirts.DHCPLeases(), "the end of the lease")
+        until(lambda: not libvirts.DHCPLeases(), "the end of the lease")
 
     def check_hung_agent_holds_nobody_up(self, driver: LibvirtDriver, wanted: Hardware) -> None:
         domain = driver._connection.get().lookupByUUIDString(wanted.uid)
         stop = {"execute": "guest-exec", "arguments": {"path": "/bin/sh", "arg": ["-c", "kill -STOP $PPID"]}}
         libvirt_qemu.qemuAgentCommand(domain, json.dumps(stop), 5, 0)
-        wait_for(lambda: driver.guest(wanted.uid) is None, "an agent that hangs")
+        until(lambda: driver.guest(wanted.uid) is None, "an agent that hangs")
         before = time.monotonic()
         assert driver.guest(wanted.uid, timeout_s=4) is None
         assert time.monotonic() - before < 60  # libvirt's own default would be to wait for ever
@@ -367,7 +368,7 @@ class TestGuest:
             seen = driver.observe(wanted.uid)
             return seen is not None and (seen.power, seen.power_reason) == ("off", "shutdown")
 
-        wait_for(off, "the guest to power off")
+        until(off, "the guest to power off")
         driver.shutdown(wanted.uid)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.hypervisor.machines import disk, machine
-from tests.hypervisor.real_guests import Inside, blank, guest_disk, wait_for
+from tests.hypervisor.real_guests import Inside, blank, guest_disk
+from tests.waiting import until
 from vmctl.errors import Rejected
 from vmctl.planning.hardware import Cpu
 
@@ -47,7 +48,7 @@ def test_a_guest_sees_every_live_change(driver: LibvirtDriver, images: Path) -> 
     wanted = started(driver, images, cpu=Cpu(1, 1, 40))
     check_no_cores_without_agent(driver, wanted)
     guest = Inside(driver, wanted.uid)
-    wait_for(lambda: guest.memory_kib() < wanted.memory_kib, "the balloon")
+    until(lambda: guest.memory_kib() < wanted.memory_kib, "the balloon")
     assert seen_running(driver, wanted.uid) == wanted
     check_cores(driver, wanted, guest)
     check_share(driver, wanted)
@@ -109,15 +110,15 @@ def check_disk(driver: LibvirtDriver, wanted: Hardware, guest: Inside, images: P
     for bus in ("scsi", "virtio"):
         more = disk(blank(images, bus), f"ua-spec-vd-{bus}", bus=bus, serial="", boot=None)
         driver.plug_disk(wanted.uid, more)
-        wait_for(lambda: "2048" in guest.run("cat /sys/block/*/size").split(), "the disk in the guest")
+        until(lambda: "2048" in guest.run("cat /sys/block/*/size").split(), "the disk in the guest")
         driver.unplug_disk(wanted.uid, more.alias)
-        wait_for(lambda: "2048" not in guest.run("cat /sys/block/*/size").split(), "its end in the guest")
+        until(lambda: "2048" not in guest.run("cat /sys/block/*/size").split(), "its end in the guest")
 
 
 def check_reboot(driver: LibvirtDriver, wanted: Hardware, guest: Inside, reboots: list[str]) -> None:
     before = seen_running(driver, wanted.uid)
     guest.begin("sleep 0.2; reboot -f")
-    wait_for(lambda: reboots, "the event of the reboot")
+    until(lambda: reboots, "the event of the reboot")
     assert seen_running(driver, wanted.uid) == before
     guest.wait_for_agent()
     assert guest.run("nproc").strip() == "3"
@@ -159,11 +160,11 @@ def test_many_disks_come_and_go(driver: LibvirtDriver, images: Path, bus: str) -
     for _round in range(2):
         for one in disks:
             driver.plug_disk(wanted.uid, one)
-        wait_for(lambda: guest.run("cat /sys/block/*/size").split().count("2048") == PLUGGED, "all disks in the guest")
+        until(lambda: guest.run("cat /sys/block/*/size").split().count("2048") == PLUGGED, "all disks in the guest")
         assert {one.target for one in seen_running(driver, wanted.uid).disks} == targets(driver, wanted)
         for one in disks:
             driver.unplug_disk(wanted.uid, one.alias)
-        wait_for(lambda: "2048" not in guest.run("cat /sys/block/*/size").split(), "the end of all in the guest")
+        until(lambda: "2048" not in guest.run("cat /sys/block/*/size").split(), "the end of all in the guest")
         assert seen_running(driver, wanted.uid) == wanted
 
 

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.waiting import PATIENCE_S
 from vmctl.manifests import watching
 from vmctl.manifests.memory import COARSE_S, Memory
 from vmctl.manifests.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-PATIENCE_S = 30.0
 
 
 class Ear:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.storage.waiting import until
+from tests.waiting import until
 from vmctl.errors import DiskFull, StorageError, TransferInterrupted
 from vmctl.storage import commands
 from vmctl.storage.commands import Limits, qemu_img, qemu_img_confined

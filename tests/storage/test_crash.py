@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.http_images import Behaviour, serving
-from tests.storage.waiting import until
+from tests.waiting import until
 from vmctl.storage import layers
 from vmctl.storage.importing import import_image
 from vmctl.storage.sources import HttpSource
