@@ -72,6 +72,8 @@ class Passes:
                 plan = self._planned(item, self._noticed(self.observer.world(item, self._failure(item))))
             except VmctlError as error:  # it cannot be looked at: that ends its pass, and nobody else's
                 return self._unseen(item, self._remembered(item, error))
+            if not plan.steps and self._is_over(item):
+                continue
             if not plan.steps:
                 return Outcome(key, plan.settled, plan.look_again, self._failure(item), plan.waits_for)
             rounds += 1
@@ -148,6 +150,12 @@ class Passes:
         if failure is not None and (failure.retry_at or 0.0) > self.executor.clock.now() + LONGEST_S:
             return None
         return failure if failure is not None and failure.generation == item.generation else None
+
+    def _is_over(self, item: Object) -> bool:
+        """Forget a failure whose next try is due where nothing is left to try; whether there was one."""
+        failure = self._failure(item)
+        over = failure is not None and failure.retry_at is not None and failure.retry_at <= self.executor.clock.now()
+        return over and self.failures.pop(item.uid, None) is not None
 
     def _record(self, item: Object, plan: Plan) -> None:
         for note in plan.notes:
