@@ -247,3 +247,20 @@ def test_a_class_that_is_named_later_is_told_from_the_one_that_the_disk_lies_in(
     with pytest.raises(ChangeRefused):
         lab.apply(other)
     lab.apply(same)
+
+
+@pytest.mark.parametrize("policy", ["AlwaysOff", "AlwaysOn"])
+def test_an_edit_of_a_machine_that_is_off_comes_with_its_next_start(lab: Lab, policy: str) -> None:
+    lab.apply(GATES + blank("root") + machine("web", "root", extra="runPolicy: AlwaysOff"))
+    text = GATES + blank("root") + machine("web", "root", cores=2, extra=f"runPolicy: {policy}")
+    printed = diff(lab, text)
+    assert "    ~ cpu.cores: 1 → 2    at next start" in printed
+    assert said(printed, "    start the machine") == (policy == "AlwaysOn")
+    lab.apply(text)
+    assert diff(lab, text) == []
+
+
+def test_an_edit_of_a_machine_that_is_switched_off_comes_with_its_next_start(lab: Lab) -> None:
+    lab.apply(WEB)
+    text = blank("root") + machine("web", "root", cores=2, extra="runPolicy: AlwaysOff")
+    assert "    ~ cpu.cores: 1 → 2    at next start" in diff(lab, text)
