@@ -260,7 +260,7 @@ class RandomHost(RuleBasedStateMachine):
     @rule()
     def time_passes(self) -> None:
         self.lab.clock.sleep(RESTS_S)
-        self.lab.resume()  # what a daemon does at the time that a plan names
+        self.lab.apply(self.wanted.text())
         self.off.rests = self.off.rests or self.off.by == "guest"
         self.apply()
 

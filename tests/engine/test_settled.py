@@ -69,3 +69,34 @@ def test_who_refers_to_an_object_concerns_it(lab: Lab) -> None:
 def test_an_image_that_is_only_declared_leaves_its_disk_waiting(lab: Lab) -> None:
     lab.apply(disk("root", "nothing"))
     assert unsettled(lab) == {Key("VirtualDisk", "default", "root")}
+
+
+def test_a_machine_that_its_guest_switched_off_long_ago_rests_over_a_restart_of_the_host_though_only_applies_look(
+    lab: Lab,
+) -> None:
+    lab.apply(WEB)
+    lab.world.power_off_inside(lab.uid("web"))
+    lab.apply(WEB)
+    lab.clock.sleep(3600)
+    lab.apply(WEB)
+    assert unsettled(lab) == set()
+    lab.boot = "boot-2"
+    lab.world.restart_host()
+    lab.apply(WEB)
+    assert lab.phase("VirtualMachine", "web") == "Stopped"
+
+
+def test_an_address_that_was_given_back_is_free_again_though_only_applies_look(lab: Lab) -> None:
+    lab.apply(WEB)
+    lab.delete(Key("VirtualMachine", "default", "web"))
+    lab.apply(blank("root"))
+    assert leases(lab) == ["Released"]
+    lab.clock.sleep(3600)
+    lab.apply(blank("root"))
+    assert leases(lab) == []
+
+
+def leases(lab: Lab) -> list[str]:
+    """The phases of all leases."""
+    with lab.session() as session:
+        return [item.phase for item in session.ledger.snapshot().of_kind("VirtualMachineIPAddressLease")]

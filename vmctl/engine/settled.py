@@ -3,7 +3,7 @@ documents.
 
 An object is skipped only while its own version, the versions of all it refers to, of all that refer to it and of what
 attachments plug into it, the settings of the host, its files, libvirt's own text of both its definitions, and the boot
-of the host are those of the pass that found nothing to do.
+of the host are those of the pass that found nothing to do, and the time that this pass named has not come.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING
 
 from vmctl import __version__
-from vmctl.planning import goals, storage_classes
+from vmctl.planning import addresses, goals, machine_rest, storage_classes
 from vmctl.planning.conditions import holds
 from vmctl.planning.graph import is_over, references
 from vmctl.planning.requests import KEPT_S
@@ -50,7 +50,12 @@ def digests(
         plugged.setdefault(machine_of(item), []).append(f"{contents[item.key]} {contents.get(device_of(item))}")
     return {
         item.uid: _digest(
-            item, objects, contents, listed, [common, *files.get(item.uid, ()), *plugged.get(key, ())], place
+            item,
+            objects,
+            contents,
+            listed,
+            [common, *_overdue(item, now), *files.get(item.uid, ()), *plugged.get(key, ())],
+            place,
         )
         if not is_over(item)
         else _kept(item, contents[key], now)
@@ -113,6 +118,20 @@ def _kept(item: Object, content: str, now: float) -> str:
     """The digest of an operation that is over: only its age moves it, hour by hour once its day is over."""
     hours = max(-1, (now - item.created - KEPT_S) // 3600)
     return hashlib.sha256(f"{__version__}\0{content}\0{hours:g}".encode()).hexdigest()
+
+
+def _overdue(item: Object, now: float) -> tuple[str, ...]:
+    """A word for each object whose time to be looked at again has come, though nothing else has moved: without a
+    daemon nobody looks at that moment, and a daemon that begins later does not know of it.
+    """
+    match item.key.kind, item.phase:
+        case "VirtualMachine", "Stopped":
+            due = machine_rest.rests_from(item, now)
+        case "VirtualMachineIPAddressLease", "Released":
+            due = addresses.released_at(item, now) + addresses.KEPT_S
+        case _:
+            return ()
+    return ("overdue",) if now >= due else ()
 
 
 def _digest(

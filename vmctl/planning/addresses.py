@@ -104,7 +104,7 @@ def plan_lease(world: World) -> Plan:
     holder = world.objects.get(Key("VirtualMachineIPAddress", ref.get("namespace", ""), ref.get("name", "")))
     if holder is not None and not item.terminating:
         return Plan(world.status("Bound", [Condition("Bound", "True", "Bound")], {}))
-    since = seconds(str(item.status["releasedAt"])) if "releasedAt" in item.status else world.now
+    since = released_at(item, world.now)
     if item.terminating or world.now >= since + KEPT_S:
         return Plan({**item.status}, (ForgetObject(item.key, item.uid),), settled=False)
     status = world.status(
@@ -113,6 +113,11 @@ def plan_lease(world: World) -> Plan:
         {"releasedAt": timestamp(since)},
     )
     return Plan(status, look_again=since + KEPT_S)
+
+
+def released_at(lease: Object, now: float) -> float:
+    """When the address of a lease was given back; `now` when nobody has noted it yet."""
+    return seconds(str(lease.status["releasedAt"])) if "releasedAt" in lease.status else now
 
 
 def lease_key(address: str) -> Key:

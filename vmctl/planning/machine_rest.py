@@ -12,6 +12,7 @@ from vmctl.planning.power import Cause, PowerNote, noted
 from vmctl.planning.steps import Remember
 
 if TYPE_CHECKING:
+    from vmctl.planning.objects import Object
     from vmctl.planning.plans import World
     from vmctl.planning.power import Wish
 
@@ -61,6 +62,11 @@ def due(world: World, asked: Wish) -> float | None:
     note = noted(world.notes)
     if asked.off is not Cause.GUEST or note is None or note.intent != "on":
         return None
-    known = (world.object.status.get("stats") or {}).get("phasesTransitions") or ()
-    since = seconds(known[-1]["timestamp"]) if known and known[-1]["phase"] == "Stopped" else world.now
+    return rests_from(world.object, world.now)
+
+
+def rests_from(item: Object, now: float) -> float:
+    """When a machine that has been off for as long as its status tells, at `now`, counts as stopped for good."""
+    known = (item.status.get("stats") or {}).get("phasesTransitions") or ()
+    since = seconds(known[-1]["timestamp"]) if known and known[-1]["phase"] == "Stopped" else now
     return since + RESTS_AFTER_S
