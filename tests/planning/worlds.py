@@ -43,7 +43,6 @@ from ruamel.yaml import YAML
 
 from tests.memory_driver import HOST
 from tests.planning import noted
-from tests.planning.asking import plan_of
 from vmctl.engine import built_in
 from vmctl.manifests.judging import judge
 from vmctl.network import networks
@@ -52,6 +51,7 @@ from vmctl.planning import (
     drift,
     images,
     requests,
+    rules,
 )
 from vmctl.planning.conditions import timestamp
 from vmctl.planning.dependencies import gather
@@ -100,7 +100,8 @@ class Case:
 
     def plan(self) -> Plan:
         """What the rules of the object's kind say, as a pass asks them."""
-        return plan_of(self.world, MAC, self.candidate)
+        address = MAC if self.world.object.key.kind == "VirtualMachine" else self.candidate
+        return rules.plan(rules.noticed(self.world), address)
 
 
 def load(text: str) -> Case:

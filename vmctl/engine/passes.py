@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from vmctl.engine.warning import warn
 from vmctl.errors import Bug, VmctlError
-from vmctl.planning import addresses, attachments, classes, disks, images, machines, operations
-from vmctl.planning.drift import is_held
+from vmctl.planning import rules
 from vmctl.planning.plans import Failure, Plan, Progress, World
-from vmctl.planning.power import NOTE, news, noted
-from vmctl.planning.steps import CutPower, ShutDown, Start, Undefine
+from vmctl.planning.power import NOTE
+from vmctl.planning.steps import Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +71,7 @@ class Passes:
                 plan = self._planned(item, self._noticed(self.observer.world(item, self._failure(item))))
             except VmctlError as error:  # it cannot be looked at: that ends its pass, and nobody else's
                 return self._unseen(item, self._remembered(item, error))
-            if not plan.steps and self._is_over(item):
+            if not plan.steps and self._forget_failure(item):
                 continue
             if not plan.steps:
                 return Outcome(key, plan.settled, plan.look_again, self._failure(item), plan.waits_for)
@@ -100,49 +99,21 @@ class Passes:
             return plan
 
     def plan(self, world: World) -> Plan:
-        """What is to be done for an object: nothing while its annotation pauses it, but for what it is asked by name.
-
-        Who has put a finalizer on it is waited for before anything of it goes.
-        """
-        plan = self._rules(world)
-        if is_held(world):
-            return replace(plan, steps=(), settled=True)
-        if not (world.object.terminating and world.object.finalizers):
-            return plan
-        steps = tuple(step for step in plan.steps if isinstance(step, ShutDown | CutPower | Undefine))
-        return replace(plan, steps=steps, settled=not steps)
-
-    def _rules(self, world: World) -> Plan:
-        """What the rules of the object's kind say; pure but for the two names that the observer proposes."""
+        """What is to be done for an object, with the address that the observer proposes for it."""
         match world.object.key.kind:
             case "VirtualMachine":
-                return machines.plan(world, self.observer.mac(world))
-            case "VirtualDisk":
-                return disks.plan(world)
-            case "VirtualImage" | "ClusterVirtualImage":
-                return images.plan(world)
-            case "VirtualMachineClass":
-                return classes.plan(world)
-            case "VirtualMachineOperation":
-                return operations.plan(world)
-            case "VirtualMachineBlockDeviceAttachment":
-                return attachments.plan(world)
+                return rules.plan(world, self.observer.mac(world))
             case "VirtualMachineIPAddress":
-                return addresses.plan(world, self.observer.candidate(world))
-            case "VirtualMachineIPAddressLease":
-                return addresses.plan_lease(world)
+                return rules.plan(world, self.observer.candidate(world))
             case _:
-                from vmctl.planning import plain
-
-                return plain.plan(world)
+                return rules.plan(world)
 
     def _noticed(self, world: World) -> World:
         """The world, after recording what happened to the power of a machine if that is news to us."""
-        note = news(world.domain, noted(world.notes), world.place.boot_id, world.now)
-        if note is None:
-            return world
-        self.store.note(world.object.uid, NOTE, note.text())
-        return replace(world, notes={**world.notes, NOTE: note.text()})
+        after = rules.noticed(world)
+        if after is not world:
+            self.store.note(world.object.uid, NOTE, after.notes[NOTE])
+        return after
 
     def _failure(self, item: Object) -> Failure | None:
         """The last failure, unless the manifest has changed since, or a clock that was set back would prolong it."""
@@ -151,7 +122,7 @@ class Passes:
             return None
         return failure if failure is not None and failure.generation == item.generation else None
 
-    def _is_over(self, item: Object) -> bool:
+    def _forget_failure(self, item: Object) -> bool:
         """Forget a failure whose next try is due where nothing is left to try; whether there was one."""
         failure = self._failure(item)
         over = failure is not None and failure.retry_at is not None and failure.retry_at <= self.executor.clock.now()
