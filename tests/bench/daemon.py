@@ -42,7 +42,7 @@ def lines(stage: Stage) -> Iterator[Line]:
     connection = libvirt.open(stage.uri)
     with _daemon(stage, directory) as process:
         yield _idle(process, number, idle_s)
-        yield from _saves(connection, directory, number, edits)
+        yield from _saves(connection, directory, number, edits, process.pid)
     yield _resync(stage, connection, number)
     connection.close()
     stage.clear()
@@ -72,8 +72,10 @@ def _idle(process: subprocess.Popen[bytes], number: int, seconds: float) -> Line
     return Line(f"run, idle ({number} machines)", "the time that passes", used, passed, target=0.005, remark=remark)
 
 
-def _saves(connection: Any, directory: Path, number: int, edits: int) -> Iterator[Line]:
-    """From the rename of a saved file until libvirt shows the change, as a median and as the slowest of twenty."""
+def _saves(connection: Any, directory: Path, number: int, edits: int, pid: int) -> Iterator[Line]:
+    """From the rename of a saved file until libvirt shows the change, as a median and as the slowest of twenty; and how
+    large the daemon is after that, with all it imports for passes.
+    """
     taken: list[float] = []
     raw: list[float] = []
     for index in range(edits):
@@ -87,7 +89,8 @@ def _saves(connection: Any, directory: Path, number: int, edits: int) -> Iterato
     what = f"file saved → libvirt ({number} machines)"
     yield Line(f"{what}, median", "defineXML alone", statistics.median(taken), theirs)
     slow = sorted(taken)[int(len(taken) * 0.95)]
-    yield Line(f"{what}, 95 of 100", "defineXML alone", slow, theirs, limit_s=0.15)
+    remark = f"{_resident_mib(pid):.0f} MiB resident"
+    yield Line(f"{what}, 95 of 100", "defineXML alone", slow, theirs, limit_s=0.15, remark=remark)
 
 
 def _save(domain: Any, file: Path) -> float:
