@@ -10,12 +10,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vmctl.planning import refusals
+from vmctl.planning import power, refusals
 from vmctl.planning.changes import as_yaml
 from vmctl.planning.diff import diff
 from vmctl.planning.machine_hardware import domain_name, kept, plugged_name, projected, rebuilt
 from vmctl.planning.requests import active
-from vmctl.resources.annotations import ENFORCE, PAUSED, RECONCILE
+from vmctl.resources.annotations import DETECT_ONLY, ENFORCE, PAUSED, RECONCILE
 from vmctl.resources.policies import dotted
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from vmctl.planning.objects import Object
     from vmctl.planning.observed import Domain
     from vmctl.planning.plans import World
+    from vmctl.planning.power import Wish
     from vmctl.resources.machine_fields import VirtualMachineSpec
     from vmctl.resources.policies import Change
 
 NOTE, TOLD = "seen", "drift"  # notes: what was last seen, and what was told of as changed by somebody else
-REMOVED = "its definition was removed behind our back"
 
 
 def mode(item: Object) -> str:
@@ -42,17 +42,38 @@ def is_held(world: World) -> bool:
     return not world.object.terminating and mode(world.object) == PAUSED and active(world.notes) is None
 
 
-def switched_off(notes: Mapping[str, str]) -> str:
-    """How somebody else switched the machine off, as it was told; empty when nobody did, or when it has run since.
+def switched_off(world: World, asked: Wish) -> str:
+    """How somebody else switched a machine off that was to be on; empty when nobody did.
 
-    The host forgets that when it restarts, and a machine that is only watched is not started by that either.
+    The host forgets that when it restarts, and a machine that is only watched is not started by that either: what was
+    told counts until it runs again.
     """
-    return str(json.loads(notes.get(TOLD) or "{}").get("power") or "")
+    domain = world.domain
+    if domain is None or domain.power != "off" or not asked.on or active(world.notes) is not None:
+        return ""
+    if not asked.died:
+        return str(_told(world).get("power") or "")
+    how = power.how_off(domain, power.noted(world.notes))
+    return f"switched off ({how}) behind our back" if how in power.BY_HAND else ""
 
 
-def removed(notes: Mapping[str, str]) -> bool:
-    """Whether somebody else removed the definition, as it was told; likewise."""
-    return "" in json.loads(notes.get(TOLD) or "{}").get("defined", ())
+def left_as_found(world: World, found: Drift, asked: Wish) -> str:
+    """Why a machine that its policy wants on stays off all the same; empty when it is to be started.
+
+    It is paused and nobody asked for it by name, or somebody else switched it off and that is only to be reported.
+    """
+    by_name, reconciled = active(world.notes) is not None, mode(world.object)
+    gone = world.domain is None and not by_name and (asked.died or "" in _told(world).get("defined", ()))
+    how = power.REMOVED if gone else found.power
+    if (reconciled == PAUSED and not by_name) or (reconciled == DETECT_ONLY and how):
+        return f"{how}; {RECONCILE} is {reconciled}" if how else f"{RECONCILE} is {reconciled}"
+    return ""
+
+
+def _told(world: World) -> dict[str, Any]:
+    """What was told of as changed by somebody else, and has not come back since."""
+    told: dict[str, Any] = json.loads(world.notes.get(TOLD) or "{}")
+    return told
 
 
 def place(change: Change) -> str:

@@ -9,7 +9,7 @@ from vmctl.planning.machine_hardware import projected
 from vmctl.planning.machine_status import Picture
 from vmctl.planning.networks import network_of
 from vmctl.planning.plans import Plan
-from vmctl.planning.power import Cause
+from vmctl.planning.power import Cause, Wish
 from vmctl.planning.steps import (
     CutPower,
     DeleteObject,
@@ -25,7 +25,6 @@ from vmctl.resources.annotations import FORCE
 if TYPE_CHECKING:
     from vmctl.planning.dependencies import Dependencies
     from vmctl.planning.plans import World
-    from vmctl.planning.power import Wish
     from vmctl.resources.machine_fields import VirtualMachineSpec
 
 
@@ -33,13 +32,9 @@ def switch_off(world: World, spec: VirtualMachineSpec, asked: Wish) -> Step:
     """The step that switches a machine off, as it was asked; a guest that crashed is asked for nothing."""
     if asked.off is None:
         raise AssertionError("called for a machine that is to be off")
-    if asked.cut or _crashed(world):
+    if asked.cut or (world.domain is not None and world.domain.power == "crashed"):
         return CutPower(world.object.uid, asked.why, asked.off)
     return ShutDown(world.object.uid, _grace_s(world, spec), asked.why, asked.off)
-
-
-def _crashed(world: World) -> bool:
-    return world.domain is not None and world.domain.power == "crashed"
 
 
 def _grace_s(world: World, spec: VirtualMachineSpec) -> int:
@@ -55,11 +50,7 @@ def leave(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: str)
     if domain is not None and domain.power != "off":
         forced = item.annotations.get(FORCE) == "true"
         why = "it is deleted by force" if forced else "it is deleted"
-        step: Step = (
-            CutPower(item.uid, why, Cause.DELETION)
-            if forced or _crashed(world)
-            else ShutDown(item.uid, _grace_s(world, spec), why, Cause.DELETION)
-        )
+        step = switch_off(world, spec, Wish(why, Cause.DELETION, cut=forced))
         return Plan(status, (step,), settled=False)
     steps: list[Step] = [Undefine(item.uid)] if domain is not None else []
     steps += [

@@ -29,7 +29,7 @@ from vmctl.planning.machine_hardware import Parts, domain_name, hardware
 from vmctl.planning.machine_status import Picture
 from vmctl.planning.module_settings import feature_gates
 from vmctl.planning.networks import network_of
-from vmctl.planning.phases import ON
+from vmctl.planning.phases import ON, UP
 from vmctl.planning.plans import Note, Plan, World
 from vmctl.planning.power import Wish, noted, wish
 from vmctl.planning.requests import Request, goes_off_first
@@ -43,7 +43,7 @@ from vmctl.planning.steps import (
     Step,
 )
 from vmctl.planning.usage import NO_ROOM
-from vmctl.resources.annotations import DETECT_ONLY, PAUSED, RECONCILE
+from vmctl.resources.annotations import DETECT_ONLY
 from vmctl.resources.virtualmachine import VirtualMachine
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ def plan(world: World, mac: str) -> Plan:
         back = request.taken_back(world.object, Reason.NOTHING_WAITS, "the changes that it was for were taken back")
         return Plan(world.object.status, (back,), settled=False)
     asked = wish(spec.run_policy, world.domain, noted(world.notes), world.place.boot_id, request)
-    difference = replace(difference, drift=replace(difference.drift, power=_switched_off(world, asked)))
+    difference = replace(difference, drift=replace(difference.drift, power=drift.switched_off(world, asked)))
     if world.domain is not None and world.domain.power != "off":
         found = _on(world, spec, needs, wanted, difference, asked)
-    elif not asked.on or _left_as_found(world, difference, asked):
+    elif not asked.on or drift.left_as_found(world, difference.drift, asked):
         found = _off(world, spec, needs, wanted, difference, asked)
     else:
         found = _start(world, spec, needs, wanted, difference, asked, mac)
@@ -99,30 +99,6 @@ def _hardware(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: 
         plugged=needs.plugged,
     )
     return hardware(world.object, spec, parts, world.place)
-
-
-def _switched_off(world: World, asked: Wish) -> str:
-    """How somebody else switched a machine off that was to be on; empty when nobody did."""
-    domain = world.domain
-    if domain is None or domain.power != "off" or not asked.on or requests.active(world.notes) is not None:
-        return ""
-    if not asked.died:
-        return drift.switched_off(world.notes)
-    how = power.how_off(domain, noted(world.notes))
-    return f"switched off ({how}) behind our back" if how in power.BY_HAND else ""
-
-
-def _left_as_found(world: World, difference: Difference, asked: Wish) -> str:
-    """Why a machine that its policy wants on stays off all the same; empty when it is to be started.
-
-    It is paused and nobody asked for it by name, or somebody else switched it off and that is only to be reported.
-    """
-    mode, by_name = drift.mode(world.object), requests.active(world.notes) is not None
-    gone = world.domain is None and not by_name and (asked.died or drift.removed(world.notes))
-    how = drift.REMOVED if gone else difference.drift.power
-    if (mode == PAUSED and not by_name) or (mode == DETECT_ONLY and how):
-        return f"{how}; {RECONCILE} is {mode}" if how else f"{RECONCILE} is {mode}"
-    return ""
 
 
 def _remembering(world: World, plan: Plan, difference: Difference) -> Plan:
@@ -286,7 +262,7 @@ def _off(
     """A machine that is to stay off: its definition is kept as wanted, so that nobody's `virsh start` boots an
     old one.
     """
-    why = (_left_as_found(world, difference, asked) if asked.on else "") or asked.why
+    why = (drift.left_as_found(world, difference.drift, asked) if asked.on else "") or asked.why
     picture = Picture(
         "Stopped",
         Condition("Running", "False", "NotRunning", f"the machine is off: {why}"),
@@ -324,6 +300,28 @@ def _start(
     mac: str,
 ) -> Plan:
     """A machine that is to be on and is not."""
+    held_up = _held_up(world, spec, needs, wanted, difference, asked)
+    if held_up is not None:
+        return held_up
+    nonce, died = _nonce(world), power.crashes(asked, noted(world.notes), world.now)
+    status = machine_status.status(world, spec, needs, Picture("Starting", drift=difference.drift.words))
+    seed = (needs.write_seed,) if needs.write_seed else ()
+    steps = (
+        *needs.make,
+        *_network_steps(world, needs, mac),
+        *seed,
+        Define(replace(wanted, nonce=nonce)),
+        Start(world.object.uid, nonce, asked.why, died),
+    )
+    went_off = f"the machine went off; it is started again ({asked.why})"
+    notes = (Note("Stopped", went_off),) if world.object.phase in UP else ()
+    return Plan(status, steps, notes, changes=difference.shown(), settled=False)
+
+
+def _held_up(
+    world: World, spec: VirtualMachineSpec, needs: Dependencies, wanted: Hardware, difference: Difference, asked: Wish
+) -> Plan | None:
+    """The plan for a machine that is to be started and cannot be, or not yet; None when nothing is in its way."""
     if not needs.ready:
         plan = _resting(world, spec, needs, "Pending", None, difference)
         return replace(plan, steps=needs.make, settled=not needs.make)
@@ -344,19 +342,7 @@ def _start(
         loops = Condition("Running", "False", "GuestNotRunning", again)
         plan = _resting(world, spec, needs, "Pending", loops, difference)
         return replace(plan, look_again=due, settled=False)
-    nonce = _nonce(world)
-    status = machine_status.status(world, spec, needs, Picture("Starting", drift=difference.drift.words))
-    seed = (needs.write_seed,) if needs.write_seed else ()
-    steps = (
-        *needs.make,
-        *_network_steps(world, needs, mac),
-        *seed,
-        Define(replace(wanted, nonce=nonce)),
-        Start(world.object.uid, nonce, asked.why, died),
-    )
-    went_off = f"the machine went off; it is started again ({asked.why})"
-    notes = (Note("Stopped", went_off),) if world.object.phase in ("Running", "Pause", "Stopping") else ()
-    return Plan(status, steps, notes, changes=difference.shown(), settled=False)
+    return None
 
 
 def _nonce(world: World) -> str:

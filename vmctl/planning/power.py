@@ -1,7 +1,7 @@
 """Whether a machine is to be on: what it was asked for, its policy, what we recorded of our own doing, and how it went
 off.
 
-libvirt cannot tell our shutdown from the guest's own (facts: the events and reasons are the same), so what we meant is
+libvirt cannot tell our shutdown from the guest's own (its events and reasons are the same), so what we meant is
 recorded before we act. A machine found off counts as switched off by its guest, unless a crash reason, our record or a
 new boot says otherwise.
 """
@@ -27,6 +27,7 @@ CRASHED = BY_HAND | {"crashed", "failed", "panicked"}
 NOTE = "power"
 ALWAYS_OFF = "runPolicy AlwaysOff"
 MANUAL = "runPolicy Manual"
+REMOVED = "its definition was removed behind our back"
 CALM_S = 600.0  # a machine that stayed on for so long has not crashed at its start
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 10.0, 300.0
 
@@ -153,7 +154,7 @@ def _unless_stopped(domain: Domain | None, note: PowerNote | None, boot: str) ->
     if note.boot != boot:
         return Wish("the host was restarted")
     if domain is None:
-        return Wish("its definition was removed behind our back", died=True)
+        return Wish(REMOVED, died=True)
     reason = how_off(domain, note)
     if reason in CRASHED:
         return Wish(f"it went off without being told to: {reason}", died=True)
