@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vmctl.planning import addresses
 from vmctl.planning.graph import interested
 from vmctl.planning.objects import Object, Objects
 from vmctl.resources.keys import Key
@@ -68,3 +69,10 @@ def test_a_machine_is_told_of_a_disk_that_it_has_and_no_longer_names() -> None:
     objects = Objects({item.key: item for item in (machine, disk("a"), disk("b"))})
     assert machine.key in interested(disk("a").key, objects)
     assert machine.key not in interested(disk("b").key, objects)
+
+
+def test_an_address_is_told_of_the_machine_that_it_was_made_for() -> None:
+    """However long the name is, of which the address has only the beginning, and before any pass over the address."""
+    machine = Object(Key("VirtualMachine", "default", "m" * 63), "m-1", 1, {"spec": {}}, {})
+    made = Object(addresses.own_address(machine), "a-1", 1, addresses.address_document(machine), {})
+    assert made.key in interested(machine.key, Objects({item.key: item for item in (machine, made)}))

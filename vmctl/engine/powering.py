@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vmctl.planning.place import Place
     from vmctl.state.store import Store
 
-SIGNAL_AGAIN_S = 3.0  # a shutdown that arrives before the guest listens is lost without a word (facts: lifecycle)
+SIGNAL_AGAIN_S = 3.0  # a shutdown that arrives before the guest listens is lost without a word
 STARTS_AT_ONCE = 4  # more only compete for the processors
 
 

@@ -117,7 +117,7 @@ class Driver(Protocol):
         """Stop and undefine our network; nothing when it is gone."""
 
     def forget_lease(self, network: NatNetwork, address: str, mac: str) -> None:
-        """Make dnsmasq drop a lease so that the address can go to another MAC (facts: SIGHUP, dhcp_release)."""
+        """Make dnsmasq drop a lease so that the address can go to another MAC."""
 
     def console(self, uid: str, *, force: bool = False) -> Console:
         """Open the serial console; Busy when somebody has it and `force` is not given."""

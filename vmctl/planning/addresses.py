@@ -15,7 +15,7 @@ from vmctl.resources.keys import Key
 if TYPE_CHECKING:
     from vmctl.planning.objects import Object
 
-KEPT_S = 600.0  # how long a released address stays with its namespace (behaviour, section 7)
+KEPT_S = 600.0  # how long a released address stays with its namespace: as long as leases last
 
 
 def own_address(machine: Object) -> Key:

@@ -82,8 +82,9 @@ def mentions(item: Object) -> tuple[Key, ...]:
         if item.status.get("virtualMachineIPAddressName"):
             found.append(Key("VirtualMachineIPAddress", item.key.namespace, item.status["virtualMachineIPAddressName"]))
     elif item.key.kind == "VirtualMachineIPAddress":
-        machine = item.status.get("virtualMachineName", item.key.name[:-6])
-        found.append(Key("VirtualMachine", item.key.namespace, machine))
+        owners = [owner.get("name", "") for owner in item.metadata.get("ownerReferences") or ()]
+        has = [item.status["virtualMachineName"]] if item.status.get("virtualMachineName") else owners
+        found += (Key("VirtualMachine", item.key.namespace, name) for name in has)
     return tuple(dict.fromkeys(found))
 
 
@@ -102,6 +103,11 @@ def interested(key: Key, objects: Objects) -> Iterator[Key]:
             for other in objects.mentioning(machine)
             if other.kind == key.kind and other != key
         )
+    yield from _unnamed(key, objects)
+
+
+def _unnamed(key: Key, objects: Objects) -> Iterator[Key]:
+    """Who goes by an object without naming it: who waits for what it may free, and who has what is a default."""
     if key.kind in ("VirtualMachine", "VirtualMachineClass", "Node"):  # a disk, memory, neighbours, a default class
         yield from (
             machine.key

@@ -137,14 +137,14 @@ def hardware(machine: Object, spec: VirtualMachineSpec, parts: Parts, place: Pla
 
 
 def nic_model(spec: VirtualMachineSpec) -> Any:
-    """The network card by osType and paravirtualization (behaviour 1.8)."""
+    """The network card by osType and paravirtualization."""
     if spec.enable_paravirtualization:
         return "virtio"
     return "rtl8139" if spec.os_type == "Legacy" else "e1000"
 
 
 def buses(spec: VirtualMachineSpec) -> tuple[Bus, Bus]:
-    """The buses of disks and of CD-ROMs by osType and paravirtualization (behaviour 1.8)."""
+    """The buses of disks and of CD-ROMs by osType and paravirtualization."""
     if spec.os_type == "Legacy":
         return ("virtio" if spec.enable_paravirtualization else "ide"), "ide"
     return ("scsi", "scsi") if spec.enable_paravirtualization else ("sata", "sata")
@@ -157,7 +157,7 @@ def _disks(spec: VirtualMachineSpec, parts: Parts) -> tuple[Disk, ...]:
         _disk(device, cdrom_bus if device.cdrom else disk_bus, device.boot_order if explicit else index)
         for index, device in enumerate(parts.devices, 1)
     ]
-    found += [_disk(device, "scsi", None) for device in parts.plugged]  # whatever the spec says (behaviour 1.8)
+    found += [_disk(device, "scsi", None) for device in parts.plugged]  # whatever the spec says
     if parts.seed is not None:
         cdrom = parts.seed.sysprep or disk_bus in NO_READONLY_DISKS
         found.append(
