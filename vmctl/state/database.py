@@ -25,6 +25,7 @@ FILE = "vmctl.db"
 _BUSY_TIMEOUT_S = 30.0
 _HARMLESS = {"README.md", "manifests.cache"}  # what may lie in a state directory before there is a store
 _WAL_LIMIT_BYTES = 16 << 20  # a batch of ten thousand objects leaves a long log behind: cut it at the next checkpoint
+_KEPT = 8  # connections for reading, each with the statements it has prepared
 
 
 def translated(error: sqlite3.Error, path: Path) -> StateError | Bug:
@@ -150,7 +151,7 @@ class Database:
             try:
                 yield connection
             finally:
-                self._idle.append(connection)
+                self._put_back(connection)
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
 
@@ -172,6 +173,13 @@ class Database:
             return self._idle.pop()
         except IndexError:
             return self._open_reader()
+
+    def _put_back(self, connection: sqlite3.Connection) -> None:
+        """Keep a connection for the next reader, unless enough are kept: one burst must not hold memory for ever."""
+        if len(self._idle) < _KEPT:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     @contextmanager
     def writing(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
