@@ -13,6 +13,7 @@ from tests.engine import manifests as texts
 from tests.engine.lab import Death, Lab
 from tests.engine.operating import ask
 from tests.memory_driver import Died
+from vmctl.planning.observed import Guest
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
@@ -23,6 +24,16 @@ VM = Key("VirtualMachine", "default", "web")
 DISK = Key("VirtualDisk", "default", "root")
 IMAGE = Key("VirtualImage", "default", "os")
 PLUG = Key("VirtualMachineBlockDeviceAttachment", "default", "plug")
+
+
+GATES = """
+apiVersion: deckhouse.io/v1alpha1
+kind: ModuleConfig
+metadata: {name: virtualization}
+spec:
+  version: 1
+  settings: {featureGates: [HotplugCPUAndMemoryWithInPlaceResize]}
+---"""
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,33 @@ def restart(lab: Lab) -> None:
     lab.apply(plugged())
 
 
+def removed(lab: Lab) -> None:
+    """Somebody switches the machine off and removes its definition, and it is made and started again."""
+    uid = lab.uid("web")
+    with lab.session() as session:
+        session.driver.destroy(uid)
+    del lab.world.machines[uid]
+    lab.resume()
+
+
+def sized(memory: str, cores: int, fraction: str) -> str:
+    """A machine of that size, on a host whose feature gates are on."""
+    small = texts.machine("web", "root", memory=memory).replace(
+        "cpu: {cores: 1}", f"cpu: {{cores: {cores}, coreFraction: {fraction}}}"
+    )
+    return GATES + texts.blank("root") + small
+
+
+def small(lab: Lab, _url: str) -> None:
+    """A machine with its agent up, which can be changed while it runs."""
+    lab.apply(sized("64Mi", 1, "100%"))
+    lab.world.boot_finished(lab.uid("web"), Guest({"id": "debian"}))
+    lab.resume()
+
+
 CASES = {
+    "change live": Case(small, lambda lab, _: lab.apply(sized("96Mi", 2, "50%"))),
+    "removed behind our back": Case(lambda lab, _: lab.apply(unplugged()), lambda lab, _: removed(lab)),
     "create": Case(nothing, lambda lab, url: lab.apply(whole(url))),
     "delete the machine": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, _: lab.delete(VM)),
     "delete everything": Case(lambda lab, url: lab.apply(whole(url)), lambda lab, _: lab.delete(VM, DISK, IMAGE)),

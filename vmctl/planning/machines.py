@@ -38,6 +38,7 @@ from vmctl.planning.steps import (
     CutPower,
     Define,
     EnsureNetwork,
+    Remember,
     ReserveAddress,
     Start,
     Step,
@@ -310,6 +311,7 @@ def _start(
         *needs.make,
         *_network_steps(world, needs, mac),
         *seed,
+        *_meant_on(world, asked),
         Define(replace(wanted, nonce=nonce)),
         Start(world.object.uid, nonce, asked.why, died),
     )
@@ -343,6 +345,17 @@ def _held_up(
         plan = _resting(world, spec, needs, "Pending", loops, difference)
         return replace(plan, look_again=due, settled=False)
     return None
+
+
+def _meant_on(world: World, asked: Wish) -> tuple[Remember, ...]:
+    """Note that a machine is about to start before it is defined anew: were we to die between the two, nothing else
+    would tell its fresh definition from a machine that its guest has switched off.
+    """
+    note = noted(world.notes)
+    if world.domain is not None or note is None or note.intent != "on":
+        return ()
+    text = replace(note, intent="starting", boot=world.place.boot_id, why=asked.why).text()
+    return (Remember(world.object.key, world.object.uid, power.NOTE, text, "note that the machine is to start"),)
 
 
 def _nonce(world: World) -> str:
