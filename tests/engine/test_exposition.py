@@ -98,6 +98,7 @@ def test_what_is_told_of_the_engine(daemon: Daemon) -> None:
     assert found["vmctl_engine_pass_duration_seconds_count", ()] == passes
     assert found["vmctl_engine_bad_files", ()] == 1
     assert found["vmctl_engine_prune_refused_objects", ()] == 0
+    assert found["vmctl_engine_looks_put_off_total", ()] == daemon.runner.tally.put_off
     assert found["vmctl_engine_host_reachable", ()] == 1
     assert found["vmctl_engine_last_resync_timestamp_seconds", ()] == pytest.approx(daemon.clock.now(), abs=3600)
 

@@ -119,7 +119,7 @@ def test_a_file_that_is_being_written_is_waited_for(daemon: Daemon) -> None:
         half.write(web(cores=4))  # complete YAML already, and yet its writer may go on
         half.flush()
         looks = daemon.runner.tally.looks
-        until(lambda: daemon.runner.postponed > 2)
+        until(lambda: daemon.runner.tally.put_off > 2)
         assert daemon.runner.tally.looks == looks
         assert daemon.cores("web") == 1
         half.seek(0)
@@ -132,7 +132,7 @@ def test_whoever_never_stops_writing_is_not_waited_for(daemon: Daemon) -> None:
     with (daemon.directory / "web.yaml").open("w") as half:
         half.write(web(cores=2))
         half.flush()
-        until(lambda: daemon.runner.postponed > 2)
+        until(lambda: daemon.runner.tally.put_off > 2)
         daemon.leap(PATIENCE_S)
         until(lambda: daemon.cores("web") == 2)
 
@@ -178,7 +178,7 @@ def test_a_checkout_in_progress_is_waited_for(daemon: Daemon) -> None:
     lock = daemon.directory / ".git" / "index.lock"
     lock.touch()
     daemon.save("web.yaml", web(cores=2))
-    until(lambda: daemon.runner.postponed > 2)
+    until(lambda: daemon.runner.tally.put_off > 2)
     assert daemon.cores("web") == 1
     lock.unlink()
     until(lambda: daemon.cores("web") == 2)

@@ -70,6 +70,8 @@ class Engine(Collector):
         yield CounterMetricFamily(f"{PREFIX}engine_passes", "Passes over objects.", tally.passes)
         yield CounterMetricFamily(f"{PREFIX}engine_pass_failures", "Passes that ended in a failure.", tally.failures)
         yield CounterMetricFamily(f"{PREFIX}engine_looks", "Looks at the watched directories.", tally.looks)
+        text = "Looks that were put off because somebody was writing."
+        yield CounterMetricFamily(f"{PREFIX}engine_looks_put_off", text, tally.put_off)
         yield CounterMetricFamily(f"{PREFIX}engine_resyncs", "Comparisons of everything.", tally.resyncs)
         yield _gauge("engine_queue_length", "Names that wait for their pass or are in it.", self._runner.waiting)
         yield _gauge("engine_failing_objects", "Objects whose last pass failed.", self._runner.failing)

@@ -85,7 +85,6 @@ class Runner:
         self._turned = self._clock.elapsed()
         self._moved_at: float | None = None
         self.tally = Tally()
-        self.postponed = 0  # looks that were put off because somebody was writing
         self.bad: tuple[Problem, ...] = ()
         self.withheld = 0  # objects that left their directory, too many to be pruned
         self.last_resync: float | None = None  # epoch seconds; None before the first, and while there is no host
@@ -200,7 +199,7 @@ class Runner:
         look = self.gathering.look()
         if look.put_off:
             log.debug("a look at the directories is put off: %s", look.put_off)
-            self.postponed += 1
+            self.tally.put_off += 1
             self._wanted.look, self._look_from = True, self._clock.elapsed() + AGAIN_S
             return
         self.tally.looks += 1

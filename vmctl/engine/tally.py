@@ -16,6 +16,7 @@ class Tally:
     failures: int = 0
     seconds: float = 0.0
     looks: int = 0  # at the watched directories
+    put_off: int = 0  # looks that somebody's writing put off
     resyncs: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))  # by the first bound that holds it
     _lock: threading.Lock = field(default_factory=threading.Lock)
