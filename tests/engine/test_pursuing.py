@@ -21,9 +21,10 @@ from vmctl.state.lock import EngineLock, holder
 from vmctl.state.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.engine.lab import Lab
+    from tests.memory_world import Machine
 
 DISK = texts.blank("root")
 MACHINE = texts.machine("web", "root")
@@ -48,6 +49,20 @@ def write(lab: Lab, text: str) -> None:
     manifests = lab.load(text)
     with hold(lab) as session:
         applying.store_all(session.store, session.ledger, manifests)
+
+
+def refuse(lab: Lab) -> Machine:
+    """A machine that is to be started and cannot be, whatever is tried."""
+    lab.apply(DISK + texts.machine("web", "root", extra="runPolicy: AlwaysOff"))
+    machine = lab.world.machines[lab.uid("web")]
+    machine.refuses_start = Rejected("no such device")
+    write(lab, DISK + MACHINE)
+    return machine
+
+
+def stay(ended: list[bool], *goal: Key) -> Callable[[Session], Result]:
+    """A verb that goes on until it is told to end."""
+    return lambda session: session.converge([VM], goal=goal, until=lambda: bool(ended))
 
 
 @contextmanager
@@ -132,16 +147,10 @@ def test_what_is_left_to_one_who_has_just_let_go_is_done(lab: Lab) -> None:
 
 
 def test_a_failure_for_good_is_not_tried_again_at_every_turn(lab: Lab) -> None:
-    lab.apply(DISK + texts.machine("web", "root", extra="runPolicy: AlwaysOff"))
-    lab.world.machines[lab.uid("web")].refuses_start = Rejected("no such device")
-    write(lab, DISK + MACHINE)
+    refuse(lab)
     ended: list[bool] = []
-
-    def until_ended(session: Session) -> Result:
-        return session.converge([VM], goal=[VM], until=lambda: bool(ended))
-
     clock = HurryingClock()
-    with hold(lab) as session, Verb(lab, until_ended) as first, Verb(lab, until_ended) as second:
+    with hold(lab) as session, Verb(lab, stay(ended, VM)) as first, Verb(lab, stay(ended, VM)) as second:
         while clock.skipped_s < 60:
             clock.sleep(pursuing.TICK_S)
         ended.append(True)
@@ -150,15 +159,9 @@ def test_a_failure_for_good_is_not_tried_again_at_every_turn(lab: Lab) -> None:
 
 
 def test_nor_after_another_has_been_at_work(lab: Lab) -> None:
-    lab.apply(DISK + texts.machine("web", "root", extra="runPolicy: AlwaysOff"))
-    lab.world.machines[lab.uid("web")].refuses_start = Rejected("no such device")
-    write(lab, DISK + MACHINE)
+    refuse(lab)
     ended: list[bool] = []
-
-    def until_ended(session: Session) -> Result:
-        return session.converge([VM], goal=[VM], until=lambda: bool(ended))
-
-    with hold(lab) as session, Verb(lab, until_ended) as waiting:
+    with hold(lab) as session, Verb(lab, stay(ended, VM)) as waiting:
         until(lambda: tries(session) == 1 and rests(lab), "the first try")
         with at_work(lab):
             until(lambda: session.store.requests(), "who waits asks who is at work")
@@ -170,12 +173,9 @@ def test_nor_after_another_has_been_at_work(lab: Lab) -> None:
 
 
 def test_a_failure_that_others_have_mended_counts_no_more(lab: Lab) -> None:
-    lab.apply(DISK + texts.machine("web", "root", extra="runPolicy: AlwaysOff"))
-    machine = lab.world.machines[lab.uid("web")]
-    machine.refuses_start = Rejected("no such device")
-    write(lab, DISK + MACHINE)
+    machine = refuse(lab)
     ended: list[bool] = []
-    with hold(lab) as session, Verb(lab, lambda other: other.converge([VM], until=lambda: bool(ended))) as waiting:
+    with hold(lab) as session, Verb(lab, stay(ended)) as waiting:
         until(lambda: tries(session) == 1 and rests(lab), "the first try")
         with hold(lab) as mending:
             until(mending.take, "the lock can be had")
@@ -192,7 +192,7 @@ def test_what_one_who_died_had_begun_is_taken_up(lab: Lab, image_url: str) -> No
     lab.apply(texts.image("os", f"{image_url}.missing") + rest)
     assert lab.phase("VirtualImage", "os") == "Failed"
     ended: list[bool] = []
-    with hold(lab) as session, Verb(lab, lambda other: other.converge([VM], until=lambda: bool(ended))) as waiting:
+    with hold(lab) as session, Verb(lab, stay(ended)) as waiting:
         until(lambda: rests(lab), "the wait lets go")
         write(lab, texts.image("os", image_url) + rest)
         until(lambda: phase(session) == "Running", "the machine runs")
