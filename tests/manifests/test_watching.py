@@ -160,17 +160,6 @@ def test_writing_without_an_end_is_heard_in_between(directory: Path, ear: Ear) -
         assert time.monotonic() < limit
 
 
-def test_links_are_followed_once_and_what_is_hidden_is_not(directory: Path, tmp_path: Path) -> None:
-    for name in ("a/b", ".git/objects"):
-        (directory / name).mkdir(parents=True)
-    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
-    (directory / "link").symlink_to(tmp_path / "elsewhere")
-    (directory / "a" / "b" / "loop").symlink_to(directory)
-    (directory / "dangling").symlink_to(tmp_path / "nowhere")
-    found = {os.path.relpath(each, directory) for each in watching._below(str(directory))}
-    assert found == {".", "a", "a/b", "link", "link/deep"}
-
-
 @pytest.mark.parametrize(
     ("path", "matters"),
     [
