@@ -261,6 +261,7 @@ class Runner:
         self._session.store.note(freshness.ENGINE, freshness.LAST_WORK, str(self._clock.now()))
         self._wanted.resync = True
         self._supervisor.status(self._summary())
+        self._session.ledger.forget_models()
         give_back_memory()
 
     def _summary(self) -> str:
