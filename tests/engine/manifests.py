@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vmctl.resources.policies import FEATURE_GATES
+
 
 def image(name: str, url: str) -> str:
     return f"""
@@ -72,4 +74,17 @@ spec:
 ---"""
 
 
+def gates(*names: str) -> str:
+    """The module's settings with these feature gates on."""
+    return f"""
+apiVersion: deckhouse.io/v1alpha1
+kind: ModuleConfig
+metadata: {{name: virtualization}}
+spec:
+  version: 1
+  settings: {{featureGates: [{", ".join(names)}]}}
+---"""
+
+
+GATES = gates(*sorted(FEATURE_GATES))
 USER_DATA = "provisioning: {type: UserData, userData: '#cloud-config'}"

@@ -26,14 +26,7 @@ IMAGE = Key("VirtualImage", "default", "os")
 PLUG = Key("VirtualMachineBlockDeviceAttachment", "default", "plug")
 
 
-GATES = """
-apiVersion: deckhouse.io/v1alpha1
-kind: ModuleConfig
-metadata: {name: virtualization}
-spec:
-  version: 1
-  settings: {featureGates: [HotplugCPUAndMemoryWithInPlaceResize]}
----"""
+GATES = texts.gates("HotplugCPUAndMemoryWithInPlaceResize")
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.manifests import blank
+from tests.engine.guests import running, said, waiting
+from tests.engine.manifests import GATES, blank
 from tests.engine.manifests import machine as declared
-from tests.engine.test_live_changes import AGENT, GATES, said, waiting
 from tests.memory_driver import MemoryDriver
 from vmctl.engine import applying
 from vmctl.engine.convergence import Convergence
@@ -28,14 +28,6 @@ def web(*, mode: str = "Enforce", cores: int = 1, extra: str = "") -> str:
         "metadata: {name: web}", f"metadata: {{name: web, annotations: {{vmctl.dev/reconcile: {mode}}}}}"
     )
     return blank("root") + blank("data") + annotated
-
-
-def up(lab: Lab, text: str) -> Machine:
-    lab.apply(text)
-    found = lab.world.machines[lab.uid("web")]
-    lab.world.boot_finished(found.uid, AGENT)
-    lab.resume()
-    return found
 
 
 def told(lab: Lab) -> str:
@@ -65,7 +57,7 @@ def edit(found: Machine, cores: int = 4) -> None:
 
 
 def test_a_detached_disk_is_put_back_although_edits_would_wait(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
-    found = up(lab, web())
+    found = running(lab, web())
     detach(found)
     lab.resume()
     lab.resume()
@@ -79,7 +71,7 @@ def test_a_detached_disk_is_put_back_although_edits_would_wait(lab: Lab, caplog:
 
 
 def test_an_edited_definition_is_written_anew(lab: Lab) -> None:
-    found = up(lab, web())
+    found = running(lab, web())
     edit(found)
     lab.resume()
     assert found.defined is not None
@@ -89,7 +81,7 @@ def test_an_edited_definition_is_written_anew(lab: Lab) -> None:
 
 
 def test_what_is_only_to_be_reported_stays_and_is_told_once(lab: Lab) -> None:
-    found = up(lab, web(mode="DetectOnly"))
+    found = running(lab, web(mode="DetectOnly"))
     edit(found)
     detach(found)
     for _ in range(3):
@@ -104,7 +96,7 @@ def test_what_is_only_to_be_reported_stays_and_is_told_once(lab: Lab) -> None:
 
 
 def test_what_was_put_back_and_happens_again_is_told_again(lab: Lab) -> None:
-    found = up(lab, web(mode="DetectOnly"))
+    found = running(lab, web(mode="DetectOnly"))
     for cores in (4, 1, 4):
         edit(found, cores)
         for _ in range(2):
@@ -114,7 +106,7 @@ def test_what_was_put_back_and_happens_again_is_told_again(lab: Lab) -> None:
 
 
 def test_an_edit_of_the_manifest_counts_where_drift_is_only_reported(lab: Lab) -> None:
-    found = up(lab, web(mode="DetectOnly"))
+    found = running(lab, web(mode="DetectOnly"))
     lab.apply(web(mode="DetectOnly", cores=2))
     assert found.defined is not None
     assert found.defined.cpu.cores == 2
@@ -123,7 +115,7 @@ def test_an_edit_of_the_manifest_counts_where_drift_is_only_reported(lab: Lab) -
 
 
 def test_a_paused_machine_is_left_alone_and_goes_on_later(lab: Lab) -> None:
-    found = up(lab, web())
+    found = running(lab, web())
     lab.apply(web(mode="Paused", cores=2))
     edit(found)
     detach(found)
@@ -144,7 +136,7 @@ def test_a_machine_that_is_created_paused_is_not_started(lab: Lab) -> None:
 @pytest.mark.parametrize("policy", ["AlwaysOn", "AlwaysOnUnlessStoppedManually"])
 @pytest.mark.parametrize(("mode", "back"), [("Enforce", True), ("DetectOnly", False)])
 def test_a_machine_that_somebody_destroyed(lab: Lab, mode: str, back: bool, policy: str) -> None:
-    found = up(lab, web(mode=mode, extra=f"runPolicy: {policy}"))
+    found = running(lab, web(mode=mode, extra=f"runPolicy: {policy}"))
     with lab.session() as session:
         session.driver.destroy(found.uid)
     lab.resume()
@@ -153,7 +145,7 @@ def test_a_machine_that_somebody_destroyed(lab: Lab, mode: str, back: bool, poli
 
 
 def test_a_machine_whose_qemu_somebody_ended_is_left_off_where_drift_is_only_reported(lab: Lab) -> None:
-    found = up(lab, web(mode="DetectOnly"))
+    found = running(lab, web(mode="DetectOnly"))
     with lab.session() as session:
         session.driver.watch(lambda _uid: None)
         lab.world.terminate(found.uid)
@@ -166,7 +158,7 @@ def test_a_machine_whose_qemu_somebody_ended_is_left_off_where_drift_is_only_rep
 @pytest.mark.parametrize("policy", ["AlwaysOn", "AlwaysOnUnlessStoppedManually"])
 def test_a_restart_of_the_host_starts_nothing_that_is_only_watched(lab: Lab, policy: str) -> None:
     """The host has forgotten by then who switched the machine off; the one who asks for it by name gets it."""
-    found = up(lab, web(mode="DetectOnly", extra=f"runPolicy: {policy}"))
+    found = running(lab, web(mode="DetectOnly", extra=f"runPolicy: {policy}"))
     with lab.session() as session:
         session.driver.destroy(found.uid)
     lab.resume()
@@ -180,7 +172,7 @@ def test_a_restart_of_the_host_starts_nothing_that_is_only_watched(lab: Lab, pol
 
 
 def test_a_definition_that_somebody_removed_while_the_machine_runs_comes_back(lab: Lab) -> None:
-    undefine(up(lab, web()))
+    undefine(running(lab, web()))
     lab.resume()
     found = lab.world.machines[lab.uid("web")]
     assert found.defined is not None
@@ -188,7 +180,7 @@ def test_a_definition_that_somebody_removed_while_the_machine_runs_comes_back(la
 
 
 def test_a_removed_definition_is_only_reported_where_that_is_asked_for(lab: Lab) -> None:
-    found = up(lab, web(mode="DetectOnly"))
+    found = running(lab, web(mode="DetectOnly"))
     undefine(found)
     for _ in range(3):
         lab.resume()
@@ -201,14 +193,14 @@ def test_a_removed_definition_is_only_reported_where_that_is_asked_for(lab: Lab)
 
 
 def test_a_removed_machine_comes_back(lab: Lab) -> None:
-    found = up(lab, web())
+    found = running(lab, web())
     del lab.world.machines[found.uid]
     lab.resume()
     assert lab.world.machines[found.uid].running is not None
 
 
 def test_a_machine_that_is_off_gets_its_name_back(lab: Lab) -> None:
-    found = up(lab, web(extra="runPolicy: AlwaysOff"))
+    found = running(lab, web(extra="runPolicy: AlwaysOff"))
     assert found.running is None
     assert found.defined is not None
     found.domain = "other"
@@ -242,7 +234,7 @@ def test_a_machine_that_vanishes_during_its_start_is_tried_again(lab: Lab) -> No
 
 
 def test_our_own_work_is_never_drift(lab: Lab) -> None:
-    up(lab, web())
+    running(lab, web())
     for cores in (2, 1, 4):
         lab.apply(web(cores=cores))
         lab.resume()
@@ -250,7 +242,7 @@ def test_our_own_work_is_never_drift(lab: Lab) -> None:
 
 
 def test_drift_that_is_only_reported_holds_no_edit_back(lab: Lab) -> None:
-    found = up(lab, GATES + web(mode="DetectOnly"))
+    found = running(lab, GATES + web(mode="DetectOnly"))
     detach(found)
     lab.apply(GATES + web(mode="DetectOnly", cores=2))
     assert found.running is not None
@@ -266,7 +258,7 @@ def replug(found: Machine, cores: int) -> None:
 
 def test_drift_that_is_only_reported_approves_no_restart(lab: Lab) -> None:
     approved = "disruptions: {restartApprovalMode: Automatic}"
-    found = up(lab, web(mode="DetectOnly", extra=approved))
+    found = running(lab, web(mode="DetectOnly", extra=approved))
     assert found.running is not None
     before = found.running.nonce
     replug(found, 4)
@@ -279,7 +271,7 @@ def test_drift_that_is_only_reported_approves_no_restart(lab: Lab) -> None:
 
 
 def test_a_change_of_a_paused_machine_waits_and_is_told_so(lab: Lab) -> None:
-    found = up(lab, GATES + web())
+    found = running(lab, GATES + web())
     lab.apply(GATES + web(mode="Paused", cores=2))
     assert [entry["path"] for entry in waiting(lab)] == ["cpu.cores"]
     manifests = lab.load(GATES + web(mode="Paused", cores=2))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.manifests import blank, disk, image, machine
+from tests.engine.guests import DISKS, running
+from tests.engine.manifests import GATES, blank, disk, image, machine
 from tests.engine.operating import operation
-from tests.engine.test_live_changes import DISKS, GATES, running
 from vmctl.cli.diff import lines
 from vmctl.engine import applying
 from vmctl.engine.previewing import Look

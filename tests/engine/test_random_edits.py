@@ -15,6 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from tests.engine.guests import AGENT
 from tests.engine.lab import Death, Lab
 from tests.engine.operating import operation
 from tests.engine.wanted import EDITS, GROUPS, Wanted, in_order, shown
@@ -25,7 +26,6 @@ from vmctl.errors import ChangeRefused
 from vmctl.planning import refusals
 from vmctl.planning.applicability import POLICIES
 from vmctl.planning.conditions import find
-from vmctl.planning.observed import Guest
 from vmctl.planning.steps import (
     CreateObject,
     CutPower,
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 WEB = Key("VirtualMachine", "default", "web")
 MORE = Key("VirtualDisk", "default", "more")
-AGENT = Guest({"id": "debian"})
 MADE_BESIDE = ("VirtualMachineIPAddress", "VirtualMachineIPAddressLease")  # not told apart from their machine
 PREPARES = (CreateObject, EnsureNetwork, ReserveAddress, WriteSeed)
 RESTARTS = (*PREPARES, Define, Start, ShutDown, CutPower)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.engine.guests import AGENT, running, said, waiting, web
 from tests.engine.lab import FrozenClock
 from tests.engine.manifests import blank, machine
-from tests.engine.test_live_changes import AGENT, running, said, waiting, web
 from tests.memory_driver import Died, Faulty, MemoryDriver
 from vmctl.engine.rebooting import IN_FIRMWARE_S, Reboots
 from vmctl.planning import machine_trouble

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.engine.manifests import blank, disk, machine
+from tests.engine.manifests import blank, disk, gates, machine
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
     from tests.engine.lab import Lab
 
-GATES = """
-apiVersion: deckhouse.io/v1alpha1
-kind: ModuleConfig
-metadata: {name: virtualization}
-spec:
-  version: 1
-  settings: {featureGates: [HotplugCPUAndMemoryWithInPlaceResize]}
----"""
+GATES = gates("HotplugCPUAndMemoryWithInPlaceResize")
 DEFAULT = """
 apiVersion: virtualization.deckhouse.io/v1alpha3
 kind: VirtualMachineClass

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from tests.engine.daemons import Daemon
+from tests.engine.guests import AGENT
 from tests.engine.manifests import blank, machine
-from tests.engine.test_live_changes import AGENT
 from vmctl.engine.convergence import WORKERS
 from vmctl.engine.gathering import Pruning
 from vmctl.errors import Rejected, Unreachable

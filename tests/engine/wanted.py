@@ -10,21 +10,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.engine.manifests import blank
+from tests.engine.manifests import blank, gates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vmctl.planning.hardware import Hardware
 
-GATES = """
-apiVersion: deckhouse.io/v1alpha1
-kind: ModuleConfig
-metadata: {name: virtualization}
-spec:
-  version: 1
-  settings: {featureGates: [%s]}
----"""
 BOTH = "HotplugBlockDevices, HotplugCPUAndMemoryWithInPlaceResize"
 EDITS: Mapping[str, tuple[Any, ...]] = {
     "cores": (1, 2, 4),
@@ -95,7 +87,7 @@ class Wanted:
         fraction = f", coreFraction: {self.fraction}" if self.fraction else ""
         label = f"labels: {{tier: {self.label}}}, " if self.label else ""
         return (
-            (GATES % self.gates)
+            gates(self.gates)
             + blank("root")
             + blank("data", f"{self.data_mib}Mi")
             + blank("more")
