@@ -89,6 +89,13 @@ def product(libvirt_host: PrivateHost, host_directory: Path) -> Iterator[Product
         yield found
 
 
+@pytest.fixture
+def machines_gone(product: Product) -> Iterator[None]:
+    """The test leaves the disks to the next one, and no machine."""
+    yield
+    product.run("delete", "vm", "--all", "--force", "--yes", "--wait", "--timeout=30s")
+
+
 @pytest.fixture(scope="session")
 def images(
     tmp_path_factory: pytest.TempPathFactory, tiny_guest: guests.TinyGuest, generic_guest: guests.TinyGuest

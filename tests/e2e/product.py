@@ -30,6 +30,16 @@ PROGRAM = (sys.executable, "-m", "vmctl")
 BOOT_S = "180s"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"  # drawn anew at each start of a kernel
 Document = dict[str, Any]
+GATES: Document = {
+    "apiVersion": "deckhouse.io/v1alpha1",
+    "kind": "ModuleConfig",
+    "metadata": {"name": "virtualization"},
+    "spec": {
+        "version": 1,
+        "enabled": True,
+        "settings": {"featureGates": ["HotplugBlockDevices", "HotplugCPUAndMemoryWithInPlaceResize"]},
+    },
+}
 libvirt.registerErrorHandler(lambda *_: None, None)  # else it prints what it raises too
 
 

@@ -12,10 +12,9 @@ from tests.e2e.product import Document, Guest, Product, disk, image, machine
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.http_images import ImageServer
 
+pytestmark = pytest.mark.usefixtures("machines_gone")
 Q35, I440FX = "Standard PC (Q35 + ICH9, 2009)", "Standard PC (i440FX + PIIX, 1996)"
 
 
@@ -31,13 +30,6 @@ def installed(product: Product, images: ImageServer) -> Product:
         disk("blank", size="100Mi"),
     )
     return product
-
-
-@pytest.fixture(autouse=True)
-def machines_gone(product: Product) -> Iterator[None]:
-    """Each test leaves the disks to the next one, and no machine."""
-    yield
-    product.run("delete", "vm", "--all", "--force", "--yes", "--wait", "--timeout=30s")
 
 
 @dataclass(frozen=True)

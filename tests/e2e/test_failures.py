@@ -11,12 +11,12 @@ from tests.e2e.product import Document, Product, disk, image, installation, mach
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.e2e.private_host import PrivateHost
     from tests.http_images import ImageServer
 
+pytestmark = pytest.mark.usefixtures("machines_gone")
 QUICKLY: Document = {"terminationGracePeriodSeconds": 1}
 FOREIGN = """
 <domain type='qemu'><name>taken</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
@@ -27,13 +27,6 @@ NETWORKS = {
     "metadata": {"name": "virtualization"},
     "spec": {"version": 1, "enabled": True, "settings": {"virtualMachineCIDRs": ["10.77.0.0/24"]}},
 }
-
-
-@pytest.fixture(autouse=True)
-def machines_gone(product: Product) -> Iterator[None]:
-    """Each test leaves the disks to the next one, and no machine."""
-    yield
-    product.run("delete", "vm", "--all", "--force", "--yes", "--wait", "--timeout=30s")
 
 
 @pytest.fixture(scope="module")

@@ -6,22 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.product import Answer, Document, Guest, Product, as_stream, disk, image, machine
+from tests.e2e.product import GATES, Answer, Document, Guest, Product, as_stream, disk, image, machine
 from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.http_images import ImageServer
 
-GATES = {
-    "apiVersion": "deckhouse.io/v1alpha1",
-    "kind": "ModuleConfig",
-    "metadata": {"name": "virtualization"},
-    "spec": {
-        "version": 1,
-        "enabled": True,
-        "settings": {"featureGates": ["HotplugBlockDevices", "HotplugCPUAndMemoryWithInPlaceResize"]},
-    },
-}
 MIB = 1024  # in KiB
 SOME = 24 * MIB  # what a kernel keeps for itself of more memory, and what a balloon rounds
 SPARE = 192 * 2**20 // 512  # sectors

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.product import Document, Guest, Product, as_stream, disk, image, machine, manifest
+from tests.e2e.product import GATES, Document, Guest, Product, as_stream, disk, image, machine, manifest
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -15,16 +15,6 @@ if TYPE_CHECKING:
     from tests.e2e.private_host import PrivateHost
     from tests.http_images import ImageServer
 
-GATES = {
-    "apiVersion": "deckhouse.io/v1alpha1",
-    "kind": "ModuleConfig",
-    "metadata": {"name": "virtualization"},
-    "spec": {
-        "version": 1,
-        "enabled": True,
-        "settings": {"featureGates": ["HotplugBlockDevices", "HotplugCPUAndMemoryWithInPlaceResize"]},
-    },
-}
 MOST_DEVICES = 16
 
 

@@ -9,19 +9,11 @@ import pytest
 from tests.e2e.product import Document, Product, as_stream, disk, image, machine, manifest, secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.http_images import ImageServer
 
+pytestmark = pytest.mark.usefixtures("machines_gone")
 QUICKLY: Document = {"terminationGracePeriodSeconds": 1}
 CLASS = manifest("VirtualMachineClass", "small", {"cpu": {"type": "Host"}})
-
-
-@pytest.fixture(autouse=True)
-def machines_gone(product: Product) -> Iterator[None]:
-    """Each test leaves the disks to the next one, and no machine."""
-    yield
-    product.run("delete", "vm", "--all", "--force", "--yes", "--wait", "--timeout=30s")
 
 
 @pytest.fixture(scope="module")
