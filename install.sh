@@ -224,6 +224,7 @@ The machine has booted. What next:
   a change        edit examples/quickstart/machine.yaml (2 cores, say), then
                   $shown diff -f examples/quickstart
                   $shown apply -f examples/quickstart
+                  $shown restart linux-vm      if apply says that the change waits for a restart
   delete it all   $shown delete vm/linux-vm vd/linux-disk vi/ubuntu
   libvirt         ./install.sh stop            ends it, if it was started here
 END

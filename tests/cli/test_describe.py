@@ -152,6 +152,12 @@ def test_events_verb(quickstart: World) -> None:
     assert quickstart.run("events", "-A", "-o", "jsonpath={.items[0].reason}").out == "Stopped"
 
 
+def test_what_names_no_kind_is_told_without_another_verb(world: World) -> None:
+    ran = world.run("describe")
+    assert ran.code == 2
+    assert ran.err == "error: say which kind\nhint: for example  vm ; vmctl api-resources  lists the kinds\n"
+
+
 def test_where_an_object_is_declared(world: World) -> None:
     world.add("VirtualDisk", "data")
     key = Key("VirtualDisk", "default", "data")

@@ -68,6 +68,8 @@ def test_explain(world: World) -> None:
     wrong = world.run("explain", "vm.spec.cpus")
     assert wrong.code == 2
     assert 'did you mean "cpu"?' in wrong.err
+    assert 'has no field "cpus"' in wrong.err
+    assert 'there is no kind "vmm"' in world.run("explain", "vmm").err
 
 
 def test_schema(world: World) -> None:

@@ -127,7 +127,7 @@ def test_states_are_words() -> None:
         (True, "svm", True, ""),
         (True, "avx", True, "neither vmx nor svm"),
         (True, "vmx", False, "does not open"),
-        (False, "vmx", True, "libvirt does not offer it"),
+        (False, "vmx", True, "libvirt does not offer KVM"),
     ],
 )
 def test_kvm_is_used_only_where_it_works(

@@ -64,7 +64,7 @@ def kind_of(word: str) -> Kind:
 def asked(words: Sequence[str]) -> tuple[Asked, ...]:
     """Take the words apart; raises UsageError for what names no kind."""
     if not words:
-        raise UsageError("say which kind", remedy="for example  vmctl get vm ; vmctl api-resources  lists the kinds")
+        raise UsageError("say which kind", remedy="for example  vm ; vmctl api-resources  lists the kinds")
     if any("/" in word for word in words):
         return _with_slashes(words)
     names = tuple(dict.fromkeys(words[1:]))

@@ -86,7 +86,7 @@ def why_not_kvm(
     offer, and guests start and die. On another host libvirt's view of its CPU has to be enough.
     """
     if capabilities.find(f"./guest/arch[@name='{_ARCHITECTURE}']/domain[@type='kvm']") is None:
-        return "libvirt does not offer it"
+        return "libvirt does not offer KVM"
     if not local:
         features = {feature.get("name") for feature in capabilities.iterfind("./host/cpu/feature")}
         return "" if features & {"vmx", "svm"} else "the CPU shows neither vmx nor svm"

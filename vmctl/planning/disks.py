@@ -31,6 +31,7 @@ from vmctl.planning.usage import (
     machines_using,
     may_have_open,
     named_with,
+    plugged_by,
 )
 from vmctl.resources.keys import Key
 from vmctl.resources.units import quantity_bytes, shown_quantity
@@ -277,10 +278,15 @@ def _status(world: World, phase: str, conditions: list[Condition], extra: dict[s
             "InUse",
             "True",
             "AttachedToVirtualMachine",
-            f"attached to {named_with(has, item.key, world.objects)}; it is freed when that machine is off",
+            f"attached to {named_with(has, item.key, world.objects)}; it is freed when {_freed_when(has, world)}",
         )
         if mounted and has is not None
         else Condition("InUse", "False", "NotInUse", "no machine has it attached")
     )
     users_shown = {"attachedToVirtualMachines": attached} if attached else {}
     return world.status(phase, [*conditions, in_use], {**extra, **users_shown})
+
+
+def _freed_when(machine: Object, world: World) -> str:
+    plugged = plugged_by(machine, world.object.key, world.objects) is not None
+    return f"{'that attachment is gone, or ' if plugged else ''}that machine is off"

@@ -68,7 +68,7 @@ def explain(word: str) -> tuple[registry.Kind, Field]:
     if kind is None:
         near = registry.closest(name)
         raise UsageError(
-            f"there is no kind {name!r}",
+            f'there is no kind "{name}"',
             remedy=f'did you mean "{near}"?' if near else "`vmctl api-resources` lists them all",
         )
     field = root(kind)
@@ -129,7 +129,7 @@ def _child(kind: registry.Kind, field: Field, part: str) -> Field:
         raise UsageError(f"{where} has no fields of its own", remedy=f"`vmctl explain {where}` tells about it")
     near = registry.closest(part, [child.name for child in field.children])
     known = ", ".join(child.name for child in field.children)
-    raise UsageError(f"{where} has no field {part!r}", remedy=f'did you mean "{near}"?' if near else f"it has {known}")
+    raise UsageError(f'{where} has no field "{part}"', remedy=f'did you mean "{near}"?' if near else f"it has {known}")
 
 
 def _field(path: str, schema: dict[str, Any], defs: dict[str, Any], *, required: bool, change: str, gate: str) -> Field:
