@@ -37,34 +37,39 @@ def plan(world: World) -> Plan:
         return _leave(world, users)
     node = next(world.objects.of_kind("Node"), None)
     cpu, host = item.document["spec"]["cpu"], world.host
+    elsewhere = _elsewhere(cpu, node, host) if cpu["type"] == "Discovery" else ""
+    features = _features(cpu, host, discovered=not elsewhere)
     extra: dict[str, Any] = {
-        "cpuFeatures": {},
+        "cpuFeatures": features,
         "availableNodes": [],
         "maxAllocatableResources": {"cpu": str(host.cpus), "memory": f"{host.memory_kib}Ki"},
     }
     conditions: list[Condition] = []
     if cpu["type"] == "Discovery":
-        elsewhere = _elsewhere(cpu, node, host)
         conditions.append(
             Condition("Discovered", "False", "DiscoveryFailed", elsewhere)
             if elsewhere
             else Condition("Discovered", "True", "DiscoverySucceeded")
         )
-        extra["cpuFeatures"] = {"enabled": [] if elsewhere else sorted(host.features)}
-    elif cpu["type"] == "Features":
-        extra["cpuFeatures"] = {
-            "enabled": sorted(cpu["features"]),
-            "notEnabledCommon": sorted(host.features - set(cpu["features"])),
-        }
     trouble = _unsuitable(item, node, host)
     if trouble:
-        nothing = cpu["type"] == "Discovery" and not extra["cpuFeatures"]["enabled"]
+        nothing = cpu["type"] == "Discovery" and not features["enabled"]
         reason = "NoCpuFeaturesEnabled" if nothing else "NoSuitableNodesFound"
         conditions.insert(0, Condition("Ready", "False", reason, trouble))
         return Plan(world.status("Pending", conditions, extra))
     conditions.insert(0, Condition("Ready", "True", "SuitableNodesFound"))
     extra["availableNodes"] = [node.key.name if node else host.name]
     return Plan(world.status("Ready", conditions, extra))
+
+
+def _features(cpu: Mapping[str, Any], host: Host, *, discovered: bool) -> dict[str, list[str]]:
+    """The features of the processor that machines of a class get, as far as the class says which."""
+    if cpu["type"] == "Discovery":
+        return {"enabled": sorted(host.features) if discovered else []}
+    if cpu["type"] == "Features":
+        asked = sorted(cpu["features"])
+        return {"enabled": asked, "notEnabledCommon": sorted(host.features - set(asked))}
+    return {}
 
 
 def _unsuitable(item: Object, node: Object | None, host: Host) -> str:
