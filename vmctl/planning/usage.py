@@ -130,12 +130,12 @@ def may_have_open(machine: Object, device: Key, objects: Objects) -> bool:
 
 
 def machines_using(device: Object, objects: Objects, *, mounted: bool = False) -> Iterator[Object]:
-    """The machines that name a device, have it, or are to have it plugged in; with `mounted` only those that may have
-    it open.
+    """The machines that name a device, have it, or are to have it plugged in, oldest first; with `mounted` only those
+    that may have it open.
     """
     by_spec = (key for key in objects.mentioning(device.key) if key.kind == "VirtualMachine")
     plugged = {machine_of(item): item for item in attachments_of(device.key, objects)}
-    for machine in filter(None, map(objects.get, dict.fromkeys((*by_spec, *plugged)))):
+    for machine in sorted(filter(None, map(objects.get, {*by_spec, *plugged})), key=_seniority):
         has = may_have_open(machine, device.key, objects)
         by = plugged_by(machine, device.key, objects)
         if has or (not mounted and (device.key in device_keys(machine) or (by is not None and not by.terminating))):
@@ -168,7 +168,7 @@ def holder(disk: Object, objects: Objects) -> Object | None:
 
     def rank(machine: Object) -> tuple[bool, bool, float, str]:
         has = disk.key in attached_keys(machine)
-        return not has, not has and disk.key not in device_keys(machine), machine.created, machine.key.name
+        return not has, not has and disk.key not in device_keys(machine), *_seniority(machine)
 
     users = sorted(machines_using(disk, objects), key=rank)
     running = [machine for machine in users if may_have_open(machine, disk.key, objects)]
