@@ -12,7 +12,7 @@ from tests.memory_driver import Died, Faulty, MemoryDriver, World
 from vmctl.engine import applying, deleting
 from vmctl.engine.executing import Executor
 from vmctl.engine.ledger import Ledger
-from vmctl.engine.session import Result, Session
+from vmctl.engine.session import Session
 from vmctl.manifests import loading
 from vmctl.planning import conditions, steps
 from vmctl.planning.plans import Place
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.memory_world import Machine
+    from vmctl.engine.pursuing import Result
     from vmctl.planning.objects import Object
 
 

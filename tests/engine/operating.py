@@ -11,7 +11,7 @@ from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
     from tests.engine.lab import Lab
-    from vmctl.engine.session import Result
+    from vmctl.engine.pursuing import Result
 
 VM = Key("VirtualMachine", "default", "web")
 OPERATION = "VirtualMachineOperation"

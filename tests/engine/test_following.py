@@ -12,7 +12,7 @@ from tests.engine import manifests as texts
 from tests.engine.verbs import Engine, apply, hold
 from tests.waiting import PATIENCE_S, until
 from vmctl.engine import applying, deleting
-from vmctl.engine.session import Result, Session
+from vmctl.engine.pursuing import Result
 from vmctl.errors import Rejected
 from vmctl.resources.keys import Key
 from vmctl.state.lock import EngineLock
@@ -20,6 +20,7 @@ from vmctl.state.store import Store
 
 if TYPE_CHECKING:
     from tests.engine.lab import Lab
+    from vmctl.engine.session import Session
     from vmctl.planning.objects import Object
 
 WEB = texts.blank("root") + texts.machine("web", "root")

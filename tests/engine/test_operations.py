@@ -14,7 +14,7 @@ from tests.engine.verbs import Engine, hold
 from tests.memory_driver import Died
 from tests.waiting import PATIENCE_S, until
 from vmctl.engine import operating
-from vmctl.engine.session import Result
+from vmctl.engine.pursuing import Result
 from vmctl.planning.applicability import Act
 from vmctl.planning.conditions import holds
 from vmctl.resources.keys import Key

@@ -13,7 +13,8 @@ from tests.engine.verbs import HurryingClock, Verb, apply, hold
 from tests.waiting import until
 from vmctl.engine import applying, pursuing
 from vmctl.engine.following import WATCH_S
-from vmctl.engine.session import Result, Session, taken
+from vmctl.engine.pursuing import Result
+from vmctl.engine.session import Session, taken
 from vmctl.errors import Rejected
 from vmctl.planning import goals
 from vmctl.resources.keys import Key

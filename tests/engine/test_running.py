@@ -19,7 +19,7 @@ from tests.waiting import until
 from vmctl.engine import freshness
 from vmctl.engine.gathering import PATIENCE_S, Pruning
 from vmctl.engine.passes import Outcome
-from vmctl.engine.session import Result
+from vmctl.engine.pursuing import Result
 from vmctl.engine.settled import Marks
 from vmctl.errors import Rejected, Unreachable
 from vmctl.resources.keys import Key

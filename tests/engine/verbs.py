@@ -13,7 +13,8 @@ from tests.waiting import PATIENCE_S
 from vmctl.engine import applying
 from vmctl.engine.clock import SystemClock
 from vmctl.engine.ledger import Ledger
-from vmctl.engine.session import Result, Session, taken
+from vmctl.engine.pursuing import Result
+from vmctl.engine.session import Session, taken
 from vmctl.planning.plans import Place
 from vmctl.state.lock import EngineLock
 from vmctl.state.store import Store

@@ -121,7 +121,7 @@ def _apply(
 ) -> int:
     from vmctl.engine import applying, provenance
     from vmctl.engine.pruning import prune
-    from vmctl.engine.session import Result
+    from vmctl.engine.pursuing import Result
 
     with working.at_work(session) as engine:
         leaving = pruning.leaving(engine.store, engine.ledger, manifests)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vmctl.cli.session import Session
-    from vmctl.engine.session import Result
+    from vmctl.engine.pursuing import Result
     from vmctl.engine.session import Session as Engine
     from vmctl.planning.applicability import Act
 

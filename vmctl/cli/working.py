@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from vmctl.cli.session import Session
+    from vmctl.engine.pursuing import Result
     from vmctl.resources.keys import Key
 
 SOME_FAILED = 3
@@ -52,7 +53,7 @@ def converge(
     timeout_s: float | None = None,
     goal: Iterable[Key] = (),
     quiet: bool = False,
-) -> engine.Result:
+) -> Result:
     """Work until nothing is left to do now (with `wait` until the goal is reached), telling what happens."""
     progress = Progress(quiet=quiet)
     try:
@@ -72,7 +73,7 @@ def _goes_on(state_dir: Path) -> str:
     return "what was begun goes on with the next apply"
 
 
-def report(result: engine.Result, goal: Iterable[Key], working: engine.Session, *, wait: bool) -> int:
+def report(result: Result, goal: Iterable[Key], working: engine.Session, *, wait: bool) -> int:
     """Tell what is not where its spec asks, and return the exit code. Raises TimedOut.
 
     What failed beside the goal, left over from before, is told as a remark and does not count.

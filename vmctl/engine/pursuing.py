@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from vmctl.engine.following import WATCH_S, Follower
 from vmctl.engine.serving import Service, failures
-from vmctl.engine.session import Result
 from vmctl.planning import goals
 from vmctl.state import bell
 
@@ -26,6 +25,15 @@ if TYPE_CHECKING:
 TICK_S = 0.1  # between looks at what others write
 REST_S = 0.25  # the least that the lock is left to others: a daemon that wants to begin tries it ten times a second
 PATIENCE_S = 0.5  # another one's turn may take as long; who has not let go by then is asked to do our passes too
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a convergence ended: what failed, what is not where its spec asks, and whether time ran out."""
+
+    failed: dict[Key, str] = field(default_factory=dict["Key", str])
+    unreached: dict[Key, str] = field(default_factory=dict["Key", str])
+    timed_out: bool = False
 
 
 @dataclass(slots=True)

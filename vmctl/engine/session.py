@@ -27,6 +27,7 @@ from vmctl.state.store import Store
 if TYPE_CHECKING:
     from vmctl.engine.executing import Executor
     from vmctl.engine.passes import Outcome, Passes
+    from vmctl.engine.pursuing import Result
     from vmctl.engine.settings import Settings
     from vmctl.hypervisor.driver import Driver
     from vmctl.planning.objects import Object
@@ -47,15 +48,6 @@ def alone() -> bool:
 
 def keep() -> None:
     """What becomes of a lock that is held to the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a convergence ended: what failed, what is not where its spec asks, and whether time ran out."""
-
-    failed: dict[Key, str] = field(default_factory=dict["Key", str])
-    unreached: dict[Key, str] = field(default_factory=dict["Key", str])
-    timed_out: bool = False
 
 
 @dataclass(slots=True)
