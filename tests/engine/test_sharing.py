@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.engine.lab import Death
 from tests.engine.manifests import GATES, blank, machine
+from tests.engine.operating import operation
+from tests.memory_driver import Died
 from vmctl.engine.previewing import Look
 from vmctl.resources.keys import Key
 
@@ -41,9 +46,7 @@ def test_a_machine_that_runs_gets_a_disk_in_the_apply_that_finds_it_free(lab: La
     lab.apply(text)
     lab.world.power_off_inside(lab.uid("first"))
     lab.apply(text)
-    running = lab.world.machines[lab.uid("second")].running
-    assert running is not None
-    assert [disk.alias for disk in running.disks] == ["ua-spec-vd-other", "ua-spec-vd-shared"]
+    assert has(lab, "second") == ["ua-spec-vd-other", "ua-spec-vd-shared"]
     lab.calls.clear()
     lab.apply(text)
     assert lab.calls == []
@@ -63,3 +66,24 @@ def test_who_has_a_disk_is_told_alike_by_every_process(lab: Lab) -> None:
     assert after is not None
     assert before.status == after.status
     assert [user["name"] for user in after.status["attachedToVirtualMachines"]] == ["second", "first"]
+
+
+def test_a_machine_that_is_restarted_keeps_its_disk_from_an_older_one_that_runs_and_waits_for_it(lab: Lab) -> None:
+    """Also when the engine dies just before the start: nobody has the disk then."""
+    lab.apply(GATES + DISKS + machine("first", "own") + machine("second", "other", "shared"))
+    lab.apply(GATES + DISKS + machine("first", "own", "shared") + machine("second", "other", "shared"))
+    lab.death = Death(at=6)
+    with pytest.raises(Died):
+        lab.apply(operation("again", "Restart", of="second"))
+    assert lab.death.seen[-1] == "VirtualMachine Start"
+    lab.death = Death()
+    lab.resume()
+    assert lab.phase("VirtualMachine", "second") == "Running"
+    assert has(lab, "second") == ["ua-spec-vd-other", "ua-spec-vd-shared"]
+    assert has(lab, "first") == ["ua-spec-vd-own"]
+
+
+def has(lab: Lab, name: str) -> list[str]:
+    """The disks that a machine runs with."""
+    running = lab.world.machines[lab.uid(name)].running
+    return [disk.alias for disk in running.disks] if running is not None else []

@@ -163,12 +163,13 @@ def holder(disk: Object, objects: Objects) -> Object | None:
     """The one machine that has a disk: who runs with it; else, of those that want to be on, the oldest.
 
     Both of two machines that start at the same moment come to the same answer, so neither needs to ask the other. Who
-    has the disk comes before who is about to, and a machine whose spec names it before one that it is plugged into.
+    has the disk comes before who is about to, one that is being started (restarted, perhaps: it had the disk) before
+    one that runs without it, and a machine whose spec names it before one that it is plugged into.
     """
 
-    def rank(machine: Object) -> tuple[bool, bool, float, str]:
-        has = disk.key in attached_keys(machine)
-        return not has, not has and disk.key not in device_keys(machine), *_seniority(machine)
+    def rank(machine: Object) -> tuple[bool, bool, bool, float, str]:
+        has, starts = disk.key in attached_keys(machine), machine.phase == "Starting" and not waits_for_room(machine)
+        return not has, not starts, not has and disk.key not in device_keys(machine), *_seniority(machine)
 
     users = sorted(machines_using(disk, objects), key=rank)
     running = [machine for machine in users if may_have_open(machine, disk.key, objects)]
