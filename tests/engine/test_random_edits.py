@@ -117,15 +117,13 @@ class RandomHost(RuleBasedStateMachine):
 
     @rule(edit=edits())
     def edit(self, edit: dict[str, Any]) -> None:
-        edit = {**edit, "data_mib": max(edit.get("data_mib", 1), self.wanted.data_mib)}  # disks only grow
-        self.wanted = replace(self.wanted, **edit)
+        self.wanted = self._edited(edit)
         self.apply()
 
     @rule(edit=edits(), at=st.integers(0, 6), after=st.booleans())
     def edit_and_die(self, edit: dict[str, Any], at: int, after: bool) -> None:
         """In the middle of the work, or before any of it, with the manifests stored."""
-        edit = {**edit, "data_mib": max(edit.get("data_mib", 1), self.wanted.data_mib)}
-        self.wanted = replace(self.wanted, **edit)
+        self.wanted = self._edited(edit)
         was_on, self.lab.death = self.runs, Death(at, after)
         with suppress(Died):
             (self.lab.apply if at else self.lab.store)(self.wanted.text())
@@ -467,6 +465,11 @@ class RandomHost(RuleBasedStateMachine):
             assert not waits
 
     # Small things.
+
+    def _edited(self, edit: dict[str, Any]) -> Wanted:
+        """What is wanted after an edit: disks only grow, and one that leaves the manifests stays, for nobody prunes."""
+        grown = max(edit.get("data_mib", 1), self.wanted.data_mib)
+        return replace(self.wanted, **{**edit, "data_mib": grown, "late": edit.get("late") or self.wanted.late})
 
     def waiting(self) -> list[dict[str, Any]]:
         return list(self.web().status.get("restartAwaitingChanges") or ())
