@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.engine.manifests import blank, disk, gates, machine
+from vmctl.engine.session import nothing_seen
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ spec: {cpu: {type: Model, model: %s}}
 ---"""
 MARK = 'annotations: {virtualmachineclass.virtualization.deckhouse.io/is-default-class: "true"}'
 WEB = blank("root") + machine("web", "root")
+MACHINE = Key("VirtualMachine", "default", "web")
 
 
 def unsettled(lab: Lab) -> set[Key]:
@@ -93,3 +95,16 @@ def leases(lab: Lab) -> list[str]:
     """The phases of all leases."""
     with lab.session() as session:
         return [item.phase for item in session.ledger.snapshot().of_kind("VirtualMachineIPAddressLease")]
+
+
+def test_what_befalls_a_machine_after_its_pass_and_before_the_end_of_the_apply_is_left_to_the_next(lab: Lab) -> None:
+    """Its pass is over long before the images of others have been downloaded."""
+    text = blank("root") + machine("web", "root", extra="runPolicy: AlwaysOn")
+    lab.apply(text)
+    with lab.session() as session:
+        outcome = session.passes(nothing_seen).run(MACHINE)
+        lab.world.crash(*lab.world.machines)
+        session.settle({MACHINE: outcome})
+    assert MACHINE in unsettled(lab)
+    lab.apply(text)
+    assert [found.power for found in lab.world.machines.values()] == ["running"]

@@ -35,7 +35,10 @@ BACKOFF_S, LONGEST_S = 2.0, 300.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a pass ended: settled, or to be looked at again at a time; with the failure, if there is one."""
+    """How a pass ended: settled, or to be looked at again at a time; with the failure, if there is one.
+
+    `seen` digests the domain of a machine as the pass saw it last; empty when there was none.
+    """
 
     key: Key
     settled: bool = True
@@ -43,6 +46,7 @@ class Outcome:
     failure: Failure | None = None
     waits_for: tuple[Key, ...] = ()
     gone: bool = False
+    seen: str = ""
 
     @property
     def at_rest(self) -> bool:
@@ -68,13 +72,15 @@ class Passes:
         rounds = 0
         while (item := self.ledger.get(key)) is not None:
             try:
-                plan = self._planned(item, self._noticed(self.observer.world(item, self._failure(item))))
+                world = self._noticed(self.observer.world(item, self._failure(item)))
+                plan = self._planned(item, world)
             except VmctlError as error:  # it cannot be looked at: that ends its pass, and nobody else's
                 return self._unseen(item, self._remembered(item, error))
             if not plan.steps and self._forget_failure(item):
                 continue
             if not plan.steps:
-                return Outcome(key, plan.settled, plan.look_again, self._failure(item), plan.waits_for)
+                seen = world.domain.fingerprint if world.domain is not None else ""
+                return Outcome(key, plan.settled, plan.look_again, self._failure(item), plan.waits_for, seen=seen)
             rounds += 1
             if plan.steps == done or rounds > ROUNDS:
                 return self._stuck(item, plan)

@@ -73,6 +73,7 @@ class Marks:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._digests: Mapping[str, str] = {}  # by uid
+        self._listed: Mapping[str, Listed] = {}
         self._marks: dict[str, str] = {}
 
     def look(self, listed: Mapping[str, Listed]) -> None:
@@ -80,6 +81,7 @@ class Marks:
         session = self._session
         objects, rows = session.ledger.snapshot(), session.store.layers()
         self._digests = digests(objects, listed, rows, session.place, session.clock.now())
+        self._listed = listed
         self._marks = session.store.settled()
 
     def restless(self) -> list[Key]:
@@ -93,9 +95,14 @@ class Marks:
         return self._digests.get(item.uid, "") if item is not None else ""
 
     def mark(self, outcome: Outcome, digest: str) -> None:
-        """Mark an object with a digest, if its pass has left it at rest."""
+        """Mark an object with a digest, if its pass has left it at rest, and nothing has befallen it on the host since:
+        of what happened while others were worked on, a digest that is taken at the end would say that it was seen.
+        """
         item = self._session.ledger.get(outcome.key)
-        if item is not None and digest and outcome.at_rest and may_rest(item) and self._marks.get(item.uid) != digest:
+        if item is None or not (digest and outcome.at_rest and may_rest(item)) or self._marks.get(item.uid) == digest:
+            return
+        domain = self._listed.get(item.uid)
+        if outcome.seen == (domain.fingerprint if domain is not None else ""):
             self._session.store.settle(item.uid, digest)
             self._marks[item.uid] = digest
 
