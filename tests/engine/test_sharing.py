@@ -83,6 +83,22 @@ def test_a_machine_that_is_restarted_keeps_its_disk_from_an_older_one_that_runs_
     assert has(lab, "first") == ["ua-spec-vd-own"]
 
 
+def test_a_disk_that_somebody_started_another_machine_with_leaves_a_definition_in_the_same_apply(lab: Lab) -> None:
+    """It waits for a restart of the one that runs, and its definition has it already."""
+    before = DISKS + machine("first", "own", "shared") + machine("second", "other")
+    lab.apply(before)
+    lab.world.power_off_inside(lab.uid("first"))
+    text = DISKS + machine("first", "own", "shared") + machine("second", "other", "shared")
+    lab.apply(text)
+    found = lab.world.machines[lab.uid("first")]
+    found.running, found.power, found.reason = found.defined, "running", "booted"
+    lab.apply(text)
+    lab.calls.clear()
+    lab.apply(text)
+    lab.resume()
+    assert lab.calls == []
+
+
 def has(lab: Lab, name: str) -> list[str]:
     """The disks that a machine runs with."""
     running = lab.world.machines[lab.uid(name)].running

@@ -93,7 +93,7 @@ class Ledger:
             self._share_model(current, updated)
             self._objects = self._objects.with_changes([updated])
         if _matters(current.status, status):
-            self.changed(item.key, _released(current, updated, self._objects))
+            self.changed(item.key, _concerned(current, updated, self._objects))
         return updated
 
     def create(self, key: Key, document: Mapping[str, Any]) -> Object:
@@ -148,15 +148,15 @@ def _same(old: Object, new: Object) -> bool:
     return not _differs(old, new) and old.status == new.status
 
 
-def _released(old: Object, new: Object, objects: Objects) -> tuple[Key, ...]:
-    """What a machine had and has no more, which may go now if that was asked for, and the machines that name it: one
-    that runs gets it now.
+def _concerned(old: Object, new: Object, objects: Objects) -> tuple[Key, ...]:
+    """What a machine had and has no more, which may go now if that was asked for; and the other machines that name what
+    it has let go of, which one that runs gets now, or has taken, which their definitions have no more.
     """
     if old.key.kind != "VirtualMachine":
         return ()
-    free = sorted(attached_keys(old) - attached_keys(new))
-    users = (key for one in free for key in objects.mentioning(one) if key.kind == "VirtualMachine" and key != old.key)
-    return (*free, *sorted({*users}))
+    had, has = attached_keys(old), attached_keys(new)
+    users = (key for one in had ^ has for key in objects.mentioning(one) if key.kind == old.key.kind and key != old.key)
+    return (*sorted(had - has), *sorted({*users}))
 
 
 def _differs(old: Object, new: Object) -> bool:
