@@ -110,7 +110,7 @@ class Stage:
         """Delete all other machines, disks and leases, so that the next measurement begins where the last one did."""
         others = f"vm!={ANCHOR}"
         self.vmctl("delete", "vm", "-l", others, "--force", "--yes", "--wait")
-        self.vmctl("delete", "vd", "-l", others, "--wait")
+        self.vmctl("delete", "vd", "-l", others, "--yes", "--wait")
         leases = json.loads(self.vmctl("get", "vmipl", "-o", "json").output)["items"]
         free = [each["metadata"]["name"] for each in leases if each["status"].get("phase") == "Released"]
         if free:  # they would be kept for ten minutes

@@ -127,10 +127,63 @@ def test_from_file_goes_with_names(world: World, home: Path) -> None:
     assert "goes with names" in refused.err
 
 
-def test_a_word_for_several_kinds_deletes_no_data(world: World, home: Path) -> None:
-    with Store.open(world.directory, clock=lambda: 0.0) as store:
-        store.create(Key("VirtualDisk", "default", "data"), {"spec": {"persistentVolumeClaim": {"size": "1Gi"}}})
-    refused = world.run("delete", "all", "--all")
+@pytest.fixture
+def disks(world: World, home: Path) -> World:
+    """Three disks, two of them with data, one of which goes with its manifest."""
+    size = {"persistentVolumeClaim": {"size": "1Gi"}}
+    made = {"phase": "Ready", "capacity": "1Gi"}
+    world.add("VirtualDisk", "empty", spec=size, labels={"tier": "a"})
+    world.add("VirtualDisk", "data", spec=size, status=made, labels={"tier": "b"})
+    world.add("VirtualDisk", "logs", spec=size, status=made, labels={"tier": "b"})
+    annotations = {"vmctl.dev/deletion-policy": "Delete"}
+    world.add("VirtualDisk", "scratch", spec=size, status=made, labels={"tier": "c"}, annotations=annotations)
+    world.rest()
+    return world
+
+
+def disk_names(world: World) -> list[str]:
+    return [name.partition("/")[2] for name in world.run("get", "vd", "-o", "name").out.split()]
+
+
+@pytest.mark.parametrize(
+    "words", [("vd", "--all"), ("vm,vd", "--all"), ("vd", "-l", "tier=b"), ("all", "--all"), ("all", "-l", "tier=b")]
+)
+def test_who_names_no_disk_deletes_no_data(disks: World, words: tuple[str, ...]) -> None:
+    refused = disks.run("delete", *words)
     assert (refused.code, refused.out) == (2, "")
-    assert "'all' would delete disks with their data (data); nothing was changed" in refused.err
-    assert world.run("get", "vd", "-o", "name").out.endswith("/data\n")
+    said = " ".join(words)
+    assert f"'{said}' would delete disks with their data (data, logs); nothing was changed" in refused.err
+    assert "vmctl delete vd/data vd/logs ; or add --yes" in refused.err
+    assert disk_names(disks) == ["data", "empty", "logs", "scratch"]
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        (("vd/data", "vd/logs"), ["empty", "scratch"]),
+        (("vd", "data"), ["empty", "logs", "scratch"]),
+        (("vd", "--all", "--yes"), []),
+        (("vd", "-l", "tier=b", "--yes"), ["empty", "scratch"]),
+        (("all", "--all", "--yes"), []),
+        (("vd", "-l", "tier in (a,c)"), ["data", "logs"]),  # no data, and data that goes with its manifest
+    ],
+)
+def test_data_goes_with_its_name_or_when_it_is_allowed(disks: World, words: tuple[str, ...], left: list[str]) -> None:
+    done = disks.run("delete", *words, "--wait", "--timeout=60s")
+    assert (done.code, disk_names(disks)) == (0, left)
+
+
+def test_a_disk_that_is_being_deleted_already_is_not_asked_for_again(disks: World) -> None:
+    for name in ("data", "logs"):
+        disks.store.mark_deleted(Key("VirtualDisk", "default", name))
+    disks.rest()
+    assert disks.run("delete", "vd", "--all", "--wait", "--timeout=60s").code == 0
+    assert disk_names(disks) == []
+
+
+def test_the_names_to_copy_are_of_the_namespace(world: World, home: Path) -> None:
+    status = {"phase": "Ready", "capacity": "1Gi"}
+    world.add("VirtualDisk", "data", namespace="east", status=status)
+    world.rest()
+    refused = world.run("delete", "vd", "--all", "-n", "east")
+    assert "vmctl delete -n east vd/data ; or" in refused.err

@@ -58,7 +58,7 @@ def daemon(product: Product, directory: Path, *options: str) -> Iterator[subproc
 def all_gone(product: Product) -> Iterator[None]:
     yield
     product.run("delete", "vm", "--all", "--force", "--yes", "--wait")
-    product.run("delete", "vd", "--all", "--wait")
+    product.run("delete", "vd", "--all", "--yes", "--wait")
     assert product.domains() == {}
 
 

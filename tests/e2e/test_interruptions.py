@@ -33,7 +33,7 @@ def all_gone(product: Product) -> Iterator[None]:
     """Each test starts from nothing, and must leave nothing when all is deleted."""
     yield
     product.run("delete", "vm", "--all", "--force", "--yes", "--wait")
-    product.run("delete", "vd", "--all", "--wait")
+    product.run("delete", "vd", "--all", "--yes", "--wait")
     product.run("delete", "vi", "--all", "--wait")
     assert product.domains() == {}
     assert product.files() == set()

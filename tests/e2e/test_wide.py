@@ -64,7 +64,7 @@ def test_fifty_machines_in_one_apply(product: Product) -> None:
     again = product.run("apply", "-f", "-", stdin=as_stream(*documents))
     assert {line.split()[1] for line in again.lines} == {"unchanged"}
     product.run("delete", "vm", "--all", "--force", "--yes", "--wait", patience_s=600)
-    product.run("delete", "vd", "--all")
+    product.run("delete", "vd", "--all", "--yes")
     assert product.domains() == {}
     assert product.files() == set()
 

@@ -1,4 +1,4 @@
-"""`vmctl delete`: by name (data included), or by file (disks are kept)."""
+"""`vmctl delete`: by name (data included), by label or all of a kind (data with --yes), or by file (disks are kept)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 @click.option(
     "--force", is_flag=True, help="Cut the power of machines instead of shutting them down; asks for each name."
 )
-@click.option("--yes", is_flag=True, help="With --force: do not ask.")
+@click.option(
+    "--yes", is_flag=True, help="Do not ask with --force, and delete disks with data that are not named one by one."
+)
 @click.option("--from-file", is_flag=True, help="Remove the documents from their files as well.")
 @click.option("--ignore-not-found", is_flag=True, help="What does not exist counts as deleted.")
 @pass_session
@@ -65,6 +67,7 @@ def command(
 
     A machine is shut down and removed, its disks stay. A disk named here goes with its data. With -f disks are kept,
     unless their annotation vmctl.dev/deletion-policy says Delete: a manifest that is gone is not the name of a disk.
+    Neither is --all, -l or a word for several kinds: where they mean a disk with data, --yes has to be added.
 
     What a daemon would make again, because a file in its directory declares it, is not deleted unless --from-file
     removes the document too.
@@ -78,7 +81,7 @@ def command(
     keys = (
         _of_files(session, filename, recursive=recursive)
         if filename
-        else _of_names(session, what, selector, everything=everything)
+        else _of_names(session, what, selector, everything=everything, yes=yes)
     )
     if force and not yes:
         _ask(keys)
@@ -148,10 +151,12 @@ def _of_files(session: Session, filename: tuple[str, ...], *, recursive: bool) -
     return [item.key for item in loaded.manifests]
 
 
-def _of_names(session: Session, what: tuple[str, ...], selector: str, *, everything: bool) -> list[Key]:
+def _of_names(session: Session, what: tuple[str, ...], selector: str, *, everything: bool, yes: bool) -> list[Key]:
     wanted = asking.asked(what)
     chosen = selectors.by_labels(selector) if selector else None
+    several = any(word in asking.CATEGORIES for word in what[0].lower().split(","))
     keys: list[Key] = []
+    unnamed: list[Key] = []
     for each in wanted:
         namespace = session.namespace if each.kind.namespaced else ""
         if each.names:
@@ -160,21 +165,29 @@ def _of_names(session: Session, what: tuple[str, ...], selector: str, *, everyth
             answer = asking.answer(
                 session.store, [each], namespace or None, **({"chosen": chosen} if chosen is not None else {})
             )
-            keys += [Key(each.kind.name, namespace, asking.name_of(document)) for document in answer.documents]
+            found = [Key(each.kind.name, namespace, asking.name_of(document)) for document in answer.documents]
+            keys += found
+            unnamed += found
         else:
             raise UsageError(f"say which {each.kind.plural}", remedy="give names, -l or --all")
-    if any(word in asking.CATEGORIES for word in what[0].lower().split(",")):
-        _spare_disks(keys, what[0])
+    if not yes:
+        how = f" -l {selector}" if selector else " --all" if everything else ""
+        _spare_disks(session, keys if several else unnamed, " ".join(what) + how)
     return keys
 
 
-def _spare_disks(keys: Sequence[Key], category: str) -> None:
-    """Refuse to delete data that only a word for several kinds has named."""
-    disks = ", ".join(key.name for key in keys if key.kind == "VirtualDisk")
+def _spare_disks(session: Session, unnamed: Sequence[Key], said: str) -> None:
+    """Refuse to delete data whose own name nobody has said: only a label, --all, or a word for several kinds."""
+    from vmctl.engine.deleting import retains
+    from vmctl.engine.ledger import as_object
+
+    stored = filter(None, map(session.store.get, (key for key in unnamed if key.kind == "VirtualDisk")))
+    disks = [item.key.name for item in map(as_object, stored) if retains(item) and not item.terminating]
     if disks:
+        where = "" if session.namespace == "default" else f" -n {session.namespace}"
         raise UsageError(
-            f"'{category}' would delete disks with their data ({disks}); nothing was changed",
-            remedy="name the kinds, for example  vmctl delete vm,vi --all ; disks: vmctl delete vd NAME",
+            f"'{said}' would delete disks with their data ({', '.join(disks)}); nothing was changed",
+            remedy=f"name them:  vmctl delete{where} {' '.join(f'vd/{name}' for name in disks)} ; or add --yes",
         )
 
 
