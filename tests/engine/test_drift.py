@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engine.guests import running, said, waiting
+from tests.engine.lab import Death
 from tests.engine.manifests import GATES, blank
 from tests.engine.manifests import machine as declared
-from tests.memory_driver import MemoryDriver
+from tests.memory_driver import Died, MemoryDriver
 from vmctl.engine import applying
 from vmctl.engine.convergence import Convergence
 from vmctl.engine.previewing import Look
@@ -112,6 +113,25 @@ def test_an_edit_of_the_manifest_counts_where_drift_is_only_reported(lab: Lab) -
     assert found.defined.cpu.cores == 2
     assert told(lab) == ""
     assert len(waiting(lab)) == 1
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_what_we_had_begun_ourselves_is_nobody_elses_doing(lab: Lab, at: int, after: bool) -> None:
+    """The manifest is edited again before the first edit has been carried out, or seen to be."""
+    found = running(lab, GATES + web())
+    lab.death = Death(at, after)
+    with pytest.raises(Died):
+        lab.apply(GATES + web(cores=2))
+    lab.death = Death()
+    lab.apply(GATES + web())
+    lab.apply(GATES + web(cores=4))
+    assert said(lab, "DriftDetected") == []
+    assert found.running is not None
+    assert found.running.cpu.cores == 4
+    found.running = replace(found.running, cpu=found.running.cpu.with_cores(3))
+    lab.resume()
+    assert len(said(lab, "DriftDetected")) == 1, "and what somebody else does is told as before"
 
 
 def test_a_paused_machine_is_left_alone_and_goes_on_later(lab: Lab) -> None:

@@ -19,7 +19,7 @@ from vmctl.resources.annotations import DETECT_ONLY, ENFORCE, PAUSED, RECONCILE
 from vmctl.resources.policies import dotted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from vmctl.planning.hardware import Hardware
     from vmctl.planning.objects import Object
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vmctl.resources.policies import Change
 
 NOTE, TOLD = "seen", "drift"  # notes: what was last seen, and what was told of as changed by somebody else
+OURS = "changing"  # note: what we were about to change when a machine was last looked at
 
 
 def mode(item: Object) -> str:
@@ -74,6 +75,22 @@ def _told(world: World) -> dict[str, Any]:
     """What was told of as changed by somebody else, and has not come back since."""
     told: dict[str, Any] = json.loads(world.notes.get(TOLD) or "{}")
     return told
+
+
+def changing(world: World, places: Iterable[str], *, defines: bool) -> str:
+    """What is noted before we change something: until it is seen how that ended, it is nobody else's doing."""
+    known = _ours(world)
+    found = {
+        "running": sorted({*known.get("running", ()), *places}),
+        "defined": defines or bool(known.get("defined")),
+    }
+    return json.dumps(found) if any(found.values()) else ""
+
+
+def _ours(world: World) -> dict[str, Any]:
+    """The places that we were about to change, and whether the definition was one of them."""
+    ours: dict[str, Any] = json.loads(world.notes.get(OURS) or "{}")
+    return ours
 
 
 def place(change: Change) -> str:
@@ -129,12 +146,13 @@ class Drift:
         now_running, now_defined = (domain.running, domain.defined) if domain is not None else (None, None)
         nonce = now_running.nonce if now_running is not None else ""
         before = seen.get("running") if seen.get("nonce") == nonce else None
-        refused = {*refusals.noted(world.notes, agent=world.guest is not None)}
-        running, now = _moved(before, now_running, desired, desired, refused)
-        defined, written = _moved(seen.get("defined"), now_defined, desired, wanted, set())
+        ours, refused = _ours(world), {*refusals.noted(world.notes, agent=world.guest is not None)}
+        running, now = _moved(before, now_running, desired, desired, refused, {*ours.get("running", ())})
+        last = {} if ours.get("defined") else seen
+        defined, written = _moved(last.get("defined"), now_defined, desired, wanted)
         edited = seen.get("defined") is None or any(True for _ in diff(rebuilt(seen["defined"], desired), wanted))
         held, attached = _unplugged(seen.get("plugged") if before is not None else None, now_running, plugged)
-        lost, kept_so_far = _unplugged(seen.get("defined plugged"), now_defined, plugged)
+        lost, kept_so_far = _unplugged(last.get("defined plugged"), now_defined, plugged)
         edited = edited or {*seen.get("defined plugged", ())} != plugged
         if now_defined is None and seen.get("defined") is not None:  # a machine that runs lives on without one
             defined, lost = {"": "removed"}, {}
@@ -158,10 +176,11 @@ def _moved(
     hardware: Hardware | None,
     desired: VirtualMachineSpec,
     goal: VirtualMachineSpec,
-    refused: set[str],
+    refused: Container[str] = (),
+    ours: Container[str] = (),
 ) -> tuple[dict[str, str], dict[str, Any] | None]:
-    """What moved away from both where it was and where it should be; and what to remember, which is where it was as
-    long as it has not come back.
+    """What moved away from both where it was and where it should be, but for what we have changed ourselves; and what
+    to remember, which is where it was as long as it has not come back.
     """
     if hardware is None:
         return {}, None
@@ -170,7 +189,7 @@ def _moved(
         return {}, kept(now)
     moved = {place(change): change for change in diff(rebuilt(before, desired), now)}
     amiss = {place(change) for change in diff(now, goal) if refusals.identity(change) not in refused}
-    found = {at: _words(change) for at, change in moved.items() if at in amiss}
+    found = {at: _words(change) for at, change in moved.items() if at in amiss and at not in ours}
     return found, before if found else kept(now)
 
 

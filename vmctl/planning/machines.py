@@ -38,6 +38,7 @@ from vmctl.planning.steps import (
     CutPower,
     Define,
     EnsureNetwork,
+    Live,
     Remember,
     ReserveAddress,
     Start,
@@ -45,6 +46,7 @@ from vmctl.planning.steps import (
 )
 from vmctl.planning.usage import NO_ROOM
 from vmctl.resources.annotations import DETECT_ONLY
+from vmctl.resources.policies import Effect
 from vmctl.resources.virtualmachine import VirtualMachine
 
 if TYPE_CHECKING:
@@ -110,10 +112,24 @@ def _remembering(world: World, plan: Plan, difference: Difference) -> Plan:
     wanted = {machine_trouble.NOTE: "", drift.TOLD: found.places, **plan.remember}
     if world.domain is not None and found.record and not plan.steps:
         wanted[drift.NOTE] = found.record
+    if plan.steps and not drift.is_held(world):
+        wanted[drift.OURS] = _changing(world, plan, difference)
+    elif not found.words:  # what was there before somebody else's change is remembered, and so is what is ours of it
+        wanted[drift.OURS] = ""
     news = {name: text for name, text in wanted.items() if world.notes.get(name, "") != text}
     if found.words and drift.TOLD in news:
         notes = (*notes, Note("DriftDetected", f"somebody else changed the machine: {found.words}", warning=True))
     return replace(plan, notes=notes, remember=news)
+
+
+def _changing(world: World, plan: Plan, difference: Difference) -> str:
+    """What the steps of a plan change that is compared with what was last seen, noted before they are done; not what
+    they only put right.
+    """
+    live = any(isinstance(step, Live) for step in plan.steps)
+    places = {drift.place(item.change) for item in difference.of(Effect.LIVE)} if live else set[str]()
+    defines = any(isinstance(step, Define) for step in plan.steps) and not difference.drift.defined
+    return drift.changing(world, places - difference.drift.running.keys(), defines=defines)
 
 
 def _on(
