@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmctl.cli import output
-from vmctl.cli.progress import Progress
+from vmctl.cli.progress import Progress, tell_waiting
 from vmctl.engine import logs
 from vmctl.engine import session as engine
 from vmctl.errors import TimedOut
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from vmctl.cli.session import Session
     from vmctl.engine.pursuing import Result
+    from vmctl.planning.objects import Object
     from vmctl.resources.keys import Key
 
 SOME_FAILED = 3
@@ -54,12 +55,21 @@ def converge(
     goal: Iterable[Key] = (),
     quiet: bool = False,
 ) -> Result:
-    """Work until nothing is left to do now (with `wait` until the goal is reached), telling what happens."""
+    """Work until nothing is left to do now (with `wait` until the goal is reached), telling what happens, and what is
+    waited for.
+    """
     progress = Progress(quiet=quiet)
+    goal = list(goal) if wait else []
+
+    def waited_for() -> list[Object]:
+        return [item for key in goal if (item := working.ledger.get(key)) is not None]
+
     try:
-        return working.converge(keys, goal=goal if wait else (), timeout_s=timeout_s, seen=progress.seen)
+        with progress.waiting(waited_for):
+            return working.converge(keys, goal=goal, timeout_s=timeout_s, seen=progress.seen)
     except KeyboardInterrupt:
         progress.close()
+        tell_waiting(waited_for())
         output.remark(f"stopping; {_goes_on(Path(working.place.state_dir))}")
         raise
     finally:
