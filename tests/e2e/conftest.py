@@ -122,6 +122,7 @@ def generic_guest() -> guests.TinyGuest:
 
 
 @pytest.fixture(scope="session")
-def debian_guest() -> Path:
-    """The image of a real Debian 12 with cloud-init."""
-    return guests.debian_guest()
+def debian(images: ImageServer) -> str:
+    """Where the image of a real Debian 12 with cloud-init is served."""
+    (images.directory / "debian.qcow2").symlink_to(guests.debian_guest())
+    return images.url("debian.qcow2")

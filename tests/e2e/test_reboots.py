@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -133,18 +132,14 @@ def test_a_reboot_after_libvirtd_came_back_is_heard_of(
 
 
 @pytest.mark.full
-def test_a_real_system_with_uefi_reboots_into_what_waits(
-    product: Product, directory: Manifests, images: ImageServer, debian_guest: Path
-) -> None:
-    with contextlib.suppress(FileExistsError):
-        (images.directory / "debian.qcow2").symlink_to(debian_guest)
+def test_a_real_system_with_uefi_reboots_into_what_waits(product: Product, directory: Manifests, debian: str) -> None:
     system: Document = {"bootloader": "EFI", "memory": {"size": "1Gi"}, "runPolicy": "AlwaysOn"}
-    debian = (image("debian", images.url("debian.qcow2")), disk("debian-root", "debian", size="4Gi"))
+    bytes_of = (image("debian", debian), disk("debian-root", "debian", size="4Gi"))
 
     def linux(cores: int) -> Document:
         return machine("linux", "vd/debian-root", cpu={"cores": cores, "coreFraction": "5%"}, **system)
 
-    directory.write(*debian, linux(1))
+    directory.write(*bytes_of, linux(1))
     with product.daemon(directory.path):
         guest = product.booted("linux", timeout="10m")
         until(lambda: guest.sh("systemctl is-system-running", check=False) in ("running", "degraded"), "the boot")
