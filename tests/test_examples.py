@@ -30,7 +30,7 @@ DIRECTORIES = sorted({file.parent for file in FILES})
 # where a machine ends that does not simply run, and why
 ENDS = {
     "install-from-iso": ("Stopped", "runPolicy Manual"),
-    "placement": ("Starting", "nodeSelector disktype=ssd is not a label of memory"),
+    "placement": ("Pending", "nodeSelector disktype=ssd is not a label of memory"),
 }
 
 

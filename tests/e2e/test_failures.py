@@ -109,11 +109,11 @@ def test_a_foreign_domain_of_that_name_is_left_alone(product: Product) -> None:
 
 
 @pytest.mark.usefixtures("root")
-def test_a_machine_larger_than_the_host_stays_starting(product: Product) -> None:
+def test_a_machine_larger_than_the_host_stays_pending(product: Product) -> None:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**30
     wanted = machine("huge", "vd/root", **QUICKLY)
     product.apply({**wanted, "spec": {**wanted["spec"], "memory": {"size": f"{memory + 1}Gi"}}}, wait=False)
-    assert product.phase("vm", "huge") == "Starting"
+    assert product.phase("vm", "huge") == "Pending"
     running = product.condition("vm", "huge", "Running")
     assert running["status"] == "False"
     assert f"huge asks for {memory + 1}Gi" in running["message"]
@@ -126,7 +126,7 @@ def test_a_machine_larger_than_the_host_stays_starting(product: Product) -> None
 @pytest.mark.usefixtures("root")
 def test_a_machine_waits_for_the_label_that_it_selects(product: Product) -> None:
     product.apply(machine("picky", "vd/root", nodeSelector={"disktype": "ssd"}, **QUICKLY), wait=False)
-    assert product.phase("vm", "picky") == "Starting"
+    assert product.phase("vm", "picky") == "Pending"
     assert "disktype=ssd is not a label of host1" in product.condition("vm", "picky", "Running")["message"]
     product.run("label", "node", "host1", "disktype=ssd")
     assert product.phase("vm", "picky") == "Running"

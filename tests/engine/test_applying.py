@@ -207,10 +207,10 @@ def test_two_machines_that_want_one_disk_at_once_do_not_both_start(lab: Lab) -> 
     assert sorted([lab.phase("VirtualMachine", "web"), lab.phase("VirtualMachine", "db")]) == ["Pending", "Running"]
 
 
-def test_a_machine_without_room_stays_starting_and_says_why(lab: Lab) -> None:
+def test_a_machine_without_room_stays_pending_and_says_why(lab: Lab) -> None:
     lab.apply(texts.blank("root") + texts.machine("web", "root", memory="100Gi"))
     item = lab.get("VirtualMachine", "web")
-    assert lab.phase("VirtualMachine", "web") == "Starting"
+    assert lab.phase("VirtualMachine", "web") == "Pending"
     assert "32Gi" in condition(item, "Running")[2]
     lab.apply(WEB)
     assert lab.phase("VirtualMachine", "web") == "Running"
@@ -221,7 +221,7 @@ def test_guaranteed_shares_are_not_promised_twice(lab: Lab) -> None:
     second = texts.blank("b") + texts.machine("two", "b", cores=4)
     lab.apply(first)
     lab.apply(first + second)
-    assert lab.phase("VirtualMachine", "two") == "Starting"
+    assert lab.phase("VirtualMachine", "two") == "Pending"
     assert "2 of them" in condition(lab.get("VirtualMachine", "two"), "Running")[2]
     lab.apply(first + second.replace("{cores: 4}", "{cores: 4, coreFraction: 50%}"))
     assert lab.phase("VirtualMachine", "two") == "Running"

@@ -57,7 +57,7 @@ def status(world: World, spec: VirtualMachineSpec, needs: Dependencies, picture:
         "blockDeviceRefs": _devices(world, needs),
         "stats": _stats(item.status, transitions, picture.phase, world, runs=runs),
     }
-    if runs or (picture.phase == "Starting" and picture.trouble is None):
+    if runs or picture.phase == "Starting":
         result["nodeName"] = world.host.name
     if needs.address_name:
         result["virtualMachineIPAddressName"] = needs.address_name

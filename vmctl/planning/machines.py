@@ -346,7 +346,7 @@ def _held_up(
     objections = _objections(world, needs, wanted)
     if objections:
         no_room = Condition("Running", "False", NO_ROOM, "; ".join(objections))
-        return _resting(world, spec, needs, "Starting", no_room, difference)
+        return _resting(world, spec, needs, "Pending", no_room, difference)
     if world.failure is not None and _rests_after_failure(world):
         failed = Condition("Running", "False", world.failure.reason, world.failure.told)
         plan = _resting(world, spec, needs, "Pending", failed, difference)
