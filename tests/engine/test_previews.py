@@ -8,7 +8,7 @@ import pytest
 
 from tests.engine.guests import DISKS, running
 from tests.engine.manifests import GATES, blank, disk, image, machine
-from tests.engine.operating import operation
+from tests.engine.operating import ask, operation
 from vmctl.cli.diff import lines
 from vmctl.engine import applying
 from vmctl.engine.previewing import Look
@@ -157,6 +157,15 @@ def test_what_no_host_would_take_is_not_said_to_start_later(lab: Lab) -> None:
     printed = diff(lab, blank("root") + machine("web", "root", extra="nodeSelector: {disktype: ssd}"))
     assert said(printed, "waits: after VirtualDisk root is Ready; then nodeSelector disktype=ssd is not a label of")
     assert not said(printed, "start the machine")
+
+
+def test_an_edit_of_a_machine_that_finds_no_room_is_told(lab: Lab) -> None:
+    lab.apply(blank("root") + machine("web", "root"))
+    lab.apply(blank("root") + machine("web", "root", cores=16))
+    ask(lab, "again", "Restart")
+    printed = diff(lab, blank("root") + machine("web", "root", cores=32))
+    assert said(printed, "~ cpu.cores: 16 → 32    at next start")
+    assert said(printed, "waits: the host has")
 
 
 def test_nothing_is_announced_for_a_machine_that_is_paused(lab: Lab) -> None:

@@ -169,6 +169,8 @@ class Look:
             later, then = self._later(world, plan, now, new=verb == "create")
             waits += f"; then {then}" if then else ""
         lacks = "; ".join(unmet(plan.status)) if verb == "change" and not waits else ""
+        if verb == "change" and not (waits or lacks or plan.steps):
+            waits = goals.missing(replace(item, status=plan.status))
         if verb == "create" and goals.failed(known := replace(item, status=plan.status)):
             return Preview(manifest.key, verb, before, dict(item.document), fails=goals.missing(known))
         return Preview(manifest.key, verb, before, dict(item.document), found, now, waits, later, lacks)

@@ -409,4 +409,4 @@ def _resting(
     difference: Difference,
 ) -> Plan:
     status = machine_status.status(world, spec, needs, Picture(phase, trouble, drift=difference.drift.words))
-    return Plan(status, waits_for=needs.waits_for)
+    return Plan(status, waits_for=needs.waits_for, changes=difference.shown())
