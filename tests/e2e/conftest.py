@@ -122,7 +122,13 @@ def generic_guest() -> guests.TinyGuest:
 
 
 @pytest.fixture(scope="session")
-def debian(images: ImageServer) -> str:
-    """Where the image of a real Debian 12 with cloud-init is served."""
-    (images.directory / "debian.qcow2").symlink_to(guests.debian_guest())
+def debian_guest() -> Path:
+    """The image of a real Debian 12 with cloud-init."""
+    return guests.debian_guest()
+
+
+@pytest.fixture(scope="session")
+def debian(images: ImageServer, debian_guest: Path) -> str:
+    """Where that image is served."""
+    (images.directory / "debian.qcow2").symlink_to(debian_guest)
     return images.url("debian.qcow2")
