@@ -54,6 +54,12 @@ def test_without_a_daemon_it_is_deleted_and_said_to_come_back(world: World, home
     assert world.run("apply", "-f", str(home)).lines == ["namespace/west unchanged", "namespace/east created"]
 
 
+def test_its_end_is_the_last_event(world: World, home: Path) -> None:
+    world.run("delete", "ns", "east")
+    assert world.run("events", "ns/east").lines[-1].endswith("asked for with vmctl delete")
+    assert " Deleted " in world.run("events", "ns/east").lines[-1]
+
+
 def test_a_daemon_that_watches_the_file_has_it_refused_with_the_place(
     world: World, home: Path, daemon: EngineLock
 ) -> None:

@@ -60,7 +60,7 @@ def _delete(store: Store, ledger: Ledger, key: Key, *, by_name: bool, force: boo
         metadata = {**item.metadata, "annotations": {**item.annotations, FORCE: "true"}}
         stored, _ = store.replace(key, {**item.document, "metadata": metadata})
         ledger.learn(stored)
-    ledger.mark_deleted(key)
+    ledger.mark_deleted(key, f"asked for with vmctl delete{'' if by_name else ' -f'}{' --force' if force else ''}")
     return Deletion(key, "deleted", _kept(store, ledger, item))
 
 
@@ -69,13 +69,13 @@ def let_go(
 ) -> list[Deletion]:
     """Mark deleted what a directory declares no more; what is kept, for the reasons given, has no owner any more."""
     done: list[Deletion] = []
-    with store.batch():
+    with ledger.batch():
         for item in filter(None, map(ledger.get, keys)):
             if item.key in kept:
                 done.append(_retain(store, item, kept[item.key]))
             else:
                 store.record_event(item.key, "Normal", "Pruned", f"its manifest has left {directory}", uid=item.uid)
-                ledger.mark_deleted(item.key)
+                ledger.mark_deleted(item.key, f"pruned: its manifest has left {directory}")
                 done.append(Deletion(item.key, "deleted"))
     return done
 

@@ -80,7 +80,7 @@ class Executor:
             case steps.CreateObject():
                 self._create(step)
             case steps.DeleteObject():
-                self.ledger.mark_deleted(step.key)
+                self.ledger.mark_deleted(step.key, f"it goes with {item.key.short}")
             case steps.ForgetObject():
                 if item.key.kind == "StorageClass":  # what its copies of images are called is known as long as it is
                     tidying.leave_class(self.store, item.key.name, storage_classes.home(item).directory)

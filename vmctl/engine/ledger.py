@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,7 +12,7 @@ from vmctl.planning.objects import Object, Objects
 from vmctl.planning.usage import attached_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from vmctl.resources.keys import Key
     from vmctl.state.store import Store
@@ -104,14 +105,24 @@ class Ledger:
         self.changed(key, ())
         return item
 
-    def mark_deleted(self, key: Key) -> None:
-        """Record that an object is to go; nothing when it is gone. A pass takes it apart and forgets it."""
-        with self._lock:
-            stored = self._store.mark_deleted(key)
-            if stored is None:
+    def mark_deleted(self, key: Key, why: str = "it is to go") -> None:
+        """Record that an object is to go, with an event that says why; nothing when it is gone. A pass takes it apart
+        and forgets it.
+        """
+        with self.batch():
+            before, stored = self._store.get(key), self._store.mark_deleted(key)
+            if before is None or stored is None:
                 return
+            if before.deleted is None:
+                self._store.record_event(key, "Normal", "Deleted", why, uid=stored.uid)
             self._objects = self._objects.with_changes([as_object(stored)])
         self.changed(key, ())
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """One transaction of the store, in which this ledger may be written to: its own lock always comes first."""
+        with self._lock, self._store.batch():
+            yield
 
     def forget_models(self) -> None:
         """Drop the typed manifests of all objects: each is parsed again when a pass wants it, which takes a fifth of a
