@@ -102,6 +102,48 @@ def test_a_stop_cancels_a_start_that_waits(lab: Lab) -> None:
     assert lab.phase("VirtualMachine", "web") == "Stopped"
 
 
+def waiting_restart(lab: Lab, policy: str, *, force: bool = False) -> None:
+    """A machine that its restart has switched off, and that lacks a disk to come up again."""
+    lab.apply(web("AlwaysOn"))
+    lab.apply(machine("web", "root", "missing", extra=f"runPolicy: {policy}"))
+    ask(lab, "again", "Restart", force=force)
+    assert completed(lab, "again") == ("InProgress", "RestartInProgress")
+    assert (lab.phase("VirtualMachine", "web"), power(lab)) == ("Pending", "off")
+
+
+@pytest.mark.parametrize("policy", ["AlwaysOnUnlessStoppedManually", "Manual"])
+@pytest.mark.parametrize("force", [False, True])
+def test_a_stop_cancels_a_restart_that_only_waits_to_come_up(lab: Lab, policy: str, force: bool) -> None:
+    waiting_restart(lab, policy, force=force)
+    ask(lab, "off", "Stop")
+    assert completed(lab, "again") == ("Superseded", "Superseded")
+    assert "superseded by off" in message(lab, "again")
+    assert completed(lab, "off") == ("Completed", "OperationCompleted")
+    lab.apply(blank("missing"))
+    assert lab.phase("VirtualMachine", "web") == "Stopped"
+    ask(lab, "on", "Start")
+    assert completed(lab, "on") == ("Completed", "OperationCompleted")
+
+
+@pytest.mark.parametrize("policy", ["AlwaysOnUnlessStoppedManually", "Manual"])
+def test_a_waiting_restart_that_is_deleted_leaves_a_machine_that_obeys(lab: Lab, policy: str) -> None:
+    waiting_restart(lab, policy)
+    lab.delete(Key(OPERATION, "default", "again"))
+    assert lab.get(OPERATION, "again") is None
+    assert lab.phase("VirtualMachine", "web") == "Pending", "it was on, and nobody has stopped it"
+    ask(lab, "off", "Stop")
+    assert completed(lab, "off") == ("Completed", "OperationCompleted")
+    lab.apply(blank("missing"))
+    assert lab.phase("VirtualMachine", "web") == "Stopped"
+
+
+def test_a_waiting_restart_that_is_deleted_lets_the_machine_start_once_it_can(lab: Lab) -> None:
+    waiting_restart(lab, "AlwaysOnUnlessStoppedManually")
+    lab.delete(Key(OPERATION, "default", "again"))
+    lab.apply(blank("missing"))
+    assert lab.phase("VirtualMachine", "web") == "Running"
+
+
 @pytest.mark.parametrize(("first", "second"), [("Start", "Start"), ("Start", "Restart")])
 def test_one_at_a_time(lab: Lab, first: str, second: str) -> None:
     lab.apply(web("Manual"))
@@ -109,7 +151,10 @@ def test_one_at_a_time(lab: Lab, first: str, second: str) -> None:
     ask(lab, "one", first)
     result = ask(lab, "two", second)
     assert completed(lab, "two") == ("Failed", "NotReadyToBeExecuted")
-    assert "one (Start) is not over yet" in result.failed[Key(OPERATION, "default", "two")]
+    assert (
+        "one (Start) is not over yet; `vmctl delete vmop/one` takes it back"
+        in result.failed[Key(OPERATION, "default", "two")]
+    )
     lab.apply(blank("missing"))
     assert completed(lab, "one") == ("Completed", "OperationCompleted")
 

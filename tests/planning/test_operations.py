@@ -18,6 +18,7 @@ from vmctl.planning.applicability import (
 )
 from vmctl.planning.objects import Object
 from vmctl.planning.observed import Domain, Power
+from vmctl.planning.operations import act_left
 from vmctl.planning.requests import NOTE, Request, active, requested
 from vmctl.resources.keys import Key
 
@@ -79,6 +80,19 @@ def test_who_gives_way(earlier: Act, later: Act) -> None:
 @pytest.mark.parametrize(("earlier", "later"), list(product(GIVES_WAY, GIVES_WAY)))
 def test_nobody_gives_way_to_whom_he_sends_away(earlier: Act, later: Act) -> None:
     assert not (supersedes(later, earlier) and supersedes(earlier, later))
+
+
+@pytest.mark.parametrize("act", GIVES_WAY)
+@pytest.mark.parametrize("power", [None, "off", "running", "stopping", "paused"])
+@pytest.mark.parametrize("sent", [False, True])
+def test_only_a_start_is_left_of_a_restart_whose_machine_is_off(act: Act, power: Power | None, sent: bool) -> None:
+    spec = {"type": act.type, "virtualMachineName": "web", "force": act.force}
+    conditions = [{"type": "SignalSent", "status": "True", "reason": "SignalSentSuccess"}] if sent else []
+    status = {"phase": "InProgress", "conditions": conditions}
+    item = Object(Key("VirtualMachineOperation", "default", "it"), "o", 1, {"spec": spec}, status)
+    left = act_left(item, domain(power) if power is not None else None)
+    only_start = act.type == "Restart" and sent and power in (None, "off")
+    assert left == (Act("Start") if only_start else act)
 
 
 @pytest.mark.parametrize(

@@ -28,14 +28,15 @@ def refusal(driver: Driver, objects: Objects, machine: Object, act: Act) -> str:
 
     A machine that nobody has looked at yet is judged when that has happened.
     """
+    domain = driver.observe(machine.uid)
     for other in operations.rivals(None, machine.key, objects):
-        if not supersedes(act, operations.act_of(other)):
+        if not supersedes(act, operations.act_left(other, domain)):
             return operations.in_the_way(other)
     if act.type not in operations.DONE:
         return ""
     found = policy_objection(act, machine)
     if found is None and (machine.phase or machine.terminating):
-        found = phase_objection(act, machine, driver.observe(machine.uid))
+        found = phase_objection(act, machine, domain)
     return found.message if found is not None else ""
 
 

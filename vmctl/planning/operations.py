@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from vmctl.planning.objects import Object, Objects
+    from vmctl.planning.observed import Domain
     from vmctl.planning.plans import World
     from vmctl.planning.requests import Verb
     from vmctl.planning.steps import Step
@@ -47,6 +48,15 @@ def act_of(item: Object) -> Act:
     """What an operation is to do."""
     spec = item.document["spec"]
     return Act(spec["type"], bool(spec.get("force")))
+
+
+def act_left(item: Object, domain: Domain | None) -> Act:
+    """What an operation has still to do: of a restart whose machine is off by now, only the start. So it gives way to a
+    plain stop: there is no guest any more that the two could be at odds about.
+    """
+    act = act_of(item)
+    is_off = domain is None or domain.power == "off"
+    return Act("Start") if act.type == "Restart" and is_off and holds(item.status, "SignalSent") else act
 
 
 def rivals(key: Key | None, machine: Key, objects: Objects) -> Iterator[Object]:
@@ -81,7 +91,11 @@ def _new(world: World) -> Plan:
     if not machine.phase and not machine.terminating:
         return _waits(world, machine, "the machine has not been looked at yet")
     for other in rivals(item.key, machine.key, world.objects):
-        if other.phase == "InProgress" and not other.terminating and not supersedes(act, act_of(other)):
+        if (
+            other.phase == "InProgress"
+            and not other.terminating
+            and not supersedes(act, act_left(other, world.machine_domain))
+        ):
             return _failed(world, Objection(Reason.NOT_NOW, in_the_way(other)))
         if other.phase != "InProgress" and _age(other) < _age(item):
             return _waits(world, machine, f"{other.key.name} comes first")
@@ -90,8 +104,9 @@ def _new(world: World) -> Plan:
 
 
 def in_the_way(other: Object) -> str:
-    """Why nothing else is done to a machine, naming what is being done to it."""
-    return f"{other.key.name} ({other.document['spec']['type']}) is not over yet"
+    """Why nothing else is done to a machine, naming what is being done to it and what ends that."""
+    name = other.key.name
+    return f"{name} ({other.document['spec']['type']}) is not over yet; `vmctl delete vmop/{name}` takes it back"
 
 
 def _elsewhere(act: Act) -> str:
@@ -159,8 +174,10 @@ def _hindrance(world: World, machine: Object, act: Act) -> Objection | None:
     """Why something that has begun is not to go on."""
     if machine.terminating:
         return phase_objection(act, machine, None)
+    domain = world.machine_domain
+    left = act_left(world.object, domain)
     for other in rivals(world.object.key, machine.key, world.objects):
-        if other.phase == "InProgress" and not other.terminating and supersedes(act_of(other), act):
+        if other.phase == "InProgress" and not other.terminating and supersedes(act_left(other, domain), left):
             return Objection(Reason.SUPERSEDED, f"superseded by {other.key.name} ({act_of(other).type})")
     return policy_objection(act, machine)
 
