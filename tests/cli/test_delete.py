@@ -94,11 +94,18 @@ def test_a_daemon_does_not_keep_what_left_the_file_or_is_of_another_directory(
 
 def test_from_file_removes_the_document_and_leaves_the_rest(world: World, home: Path) -> None:
     done = world.run("delete", "ns", "east", "--from-file")
-    assert (done.code, done.out, done.err) == (0, "namespace/east deleted\n", "")
+    assert (done.code, done.out) == (0, "namespace/east deleted\n")
+    assert done.err == f"Namespace east: removed from {home}/both.yaml:7\n"
     assert (home / "both.yaml").read_text() == WEST
     assert world.run("apply", "-f", str(home)).lines == ["namespace/west unchanged"]
     assert world.run("delete", "ns/west", "--from-file").code == 0
     assert not (home / "both.yaml").exists()
+
+
+@pytest.mark.parametrize("words", [("vi", "--all"), ("ns", "-l", "tier=none"), ("vm,vi", "--all", "--force")])
+def test_where_there_is_nothing_to_delete_it_is_said(world: World, home: Path, words: tuple[str, ...]) -> None:
+    done = world.run("delete", *words)
+    assert (done.code, done.out, done.err) == (0, "", "No resources found\n")
 
 
 def test_two_documents_of_one_file_go_together(world: World, home: Path) -> None:

@@ -83,6 +83,9 @@ def command(
         if filename
         else _of_names(session, what, selector, everything=everything, yes=yes)
     )
+    if not keys:
+        output.remark("No resources found")
+        return 0
     if force and not yes:
         _ask(keys)
     timeout_s = working.seconds(timeout)
@@ -111,6 +114,8 @@ def _documents(engine: Engine, keys: Sequence[Key], *, remove: bool) -> list[Ori
     found = withdrawing.declared(engine.store, keys)
     if remove:
         withdrawing.without_documents(found, keys)
+        for origin in found:
+            output.remark(f"{origin.stored.key.short}: removed from {origin.place}")
         return []
     withdrawing.refuse_watched(engine.store, Path(engine.place.state_dir), found)
     return [origin for origin in found if origin.stored.source]
