@@ -168,6 +168,15 @@ def test_an_edit_of_a_machine_that_finds_no_room_is_told(lab: Lab) -> None:
     assert said(printed, "waits: the host has")
 
 
+@pytest.mark.parametrize("disks", [("root",), ("root", "nodisk")])
+def test_what_a_machine_waits_for_now_and_later_is_told_once(lab: Lab, disks: tuple[str, ...]) -> None:
+    lab.apply(blank("root"))
+    printed = diff(lab, machine("web", *disks).replace("ClassName: host", "ClassName: nope"))
+    (waits,) = (line for line in printed if "waits: " in line)
+    assert waits.count("VirtualMachineClass nope does not exist") == 1
+    assert "; then " not in waits
+
+
 def test_nothing_is_announced_for_a_machine_that_is_paused(lab: Lab) -> None:
     paused = machine("web", "root").replace("{name: web}", "{name: web, annotations: {vmctl.dev/reconcile: Paused}}")
     printed = diff(lab, blank("root") + paused)

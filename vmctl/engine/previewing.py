@@ -16,7 +16,7 @@ from vmctl.engine.observing import Observer
 from vmctl.engine.passes import Passes
 from vmctl.engine.session import connect, nothing_seen, place_of
 from vmctl.manifests.documents import Manifest
-from vmctl.planning import attachments, changes, foresight, goals, guards
+from vmctl.planning import attachments, changes, foresight, goals, guards, machine_trouble
 from vmctl.planning.conditions import unmet
 from vmctl.planning.diff import diff
 from vmctl.planning.drift import mode
@@ -24,7 +24,7 @@ from vmctl.planning.graph import order
 from vmctl.planning.objects import Object, Objects
 from vmctl.planning.plans import Waiting
 from vmctl.planning.power import Cause
-from vmctl.planning.requests import active
+from vmctl.planning.requests import NOTE, Request, active
 from vmctl.planning.steps import CreateObject, CutPower, EnsureNetwork, Remember, ReserveAddress, ShutDown, WriteSeed
 from vmctl.planning.usage import attachments_of
 from vmctl.resources import registry
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from vmctl.engine.pruning import Leaving
     from vmctl.engine.settings import Settings
     from vmctl.hypervisor.driver import Driver
+    from vmctl.planning.observed import Domain
     from vmctl.planning.place import Place
     from vmctl.planning.plans import Plan, World
     from vmctl.planning.steps import Step
@@ -121,6 +122,21 @@ class Look:
         manifests = [Manifest(key, documents[key], "", 0) for key in items]
         return [self._preview(manifest, items[manifest.key], future) for manifest in manifests]
 
+    def keeps_off(self, item: Object) -> str:
+        """Why a machine that is on would not come up again if it were restarted now; empty when it would.
+
+        It is planned as if it had just gone off for that. What failed at its last pass no plan foretells: that is read
+        from what the pass has noted.
+        """
+        world = self._world(item, self.ledger.snapshot())
+        if world.domain is None or world.domain.power == "off":
+            return ""
+        asked = {NOTE: Request("Restart", "a restart").text()}
+        then = self._plan(replace(world, domain=_gone_off(world.domain), notes={**world.notes, **asked}))
+        if then.status["phase"] == "Pending":
+            return goals.missing(replace(item, status=then.status))
+        return machine_trouble.failed(item, world.notes)
+
     def _leaving(self, item: Object, future: Objects, *, goes: bool) -> Preview:
         """What becomes of an object whose source declares it no more."""
         document = dict(item.document)
@@ -129,8 +145,7 @@ class Look:
         world = self._world(item, future)
         steps = list(self._plan(world).steps)
         if world.domain is not None and world.domain.power != "off":  # it goes off first, the rest in the same apply
-            off = replace(world.domain, power="off", power_reason="shutdown", running=None)
-            steps += self._plan(replace(world, domain=off)).steps
+            steps += self._plan(replace(world, domain=_gone_off(world.domain))).steps
         told = tuple(dict.fromkeys(step.describe() for step in steps if _is_told(step)))
         return Preview(item.key, "prune", document, {}, steps=told)
 
@@ -167,7 +182,7 @@ class Look:
         later: tuple[str, ...] = ()
         if waits:
             later, then = self._later(world, plan, now, new=verb == "create")
-            waits += f"; then {then}" if then else ""
+            waits += f"; then {then}" if then and then not in waits else ""
         lacks = "; ".join(unmet(plan.status)) if verb == "change" and not waits else ""
         if verb == "change" and not (waits or lacks or plan.steps):
             waits = goals.missing(replace(item, status=plan.status))
@@ -228,6 +243,11 @@ def look(settings: Settings, *, clock: Clock | None = None) -> Iterator[Look]:
             yield Look.over(store, driver, Ledger(store), place_of(settings, store, installation), clock)
         finally:
             driver.close()
+
+
+def _gone_off(domain: Domain) -> Domain:
+    """A machine once its guest has powered off."""
+    return replace(domain, power="off", power_reason="shutdown", running=None)
 
 
 def _saying(old: Object, document: dict[str, Any]) -> Object:
