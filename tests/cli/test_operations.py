@@ -174,6 +174,39 @@ def test_a_start_that_lacks_something_says_what(host: Host) -> None:
     assert host.phase("web") == "Running"
 
 
+def test_what_would_not_come_up_again_is_not_restarted(host: Host) -> None:
+    host.apply(web(disk="missing"))
+    for arguments in ((), ("--force",), ("--create-only",)):
+        ran = host.world.run("restart", "web", *arguments)
+        assert (ran.code, ran.out) == (5, "")
+        assert "a restart now would leave the machine off, because" in ran.err
+        assert "VirtualDisk missing" in ran.err
+        assert "mend that first, or `vmctl stop` it now and `vmctl start` it later" in ran.err
+    assert (host.phase("web"), host.operations()) == ("Running", [])
+    some = host.world.run("restart", "--all")
+    assert (some.code, some.out) == (3, f"{VM}/db restarted\n")
+    host.apply(DISK.format(name="missing"))
+    assert host.world.run("restart", "web").out == f"{VM}/web restarted\n"
+
+
+def test_what_the_host_has_no_room_for_is_not_restarted(host: Host) -> None:
+    host.apply(web("AlwaysOn").replace("64Mi", "900Gi"))
+    ran = host.world.run("restart", "web")
+    assert (ran.code, ran.out) == (5, "")
+    assert "web asks for 900Gi; mend that first\n" in ran.err
+    assert host.phase("web") == "Running"
+    host.apply(web("AlwaysOn"))
+    assert host.world.run("restart", "web").out == f"{VM}/web restarted\n"
+
+
+def test_nothing_changed_and_it_would_not_come_up_again(host: Host) -> None:
+    """No change waits, so no condition tells of it; a label that the host lacks counts from the next start on."""
+    host.apply(web().replace("runPolicy", "nodeSelector: {disktype: ssd}\n  runPolicy"))
+    ran = host.world.run("restart", "web")
+    assert (ran.code, ran.out) == (5, "")
+    assert "disktype=ssd is not a label of" in ran.err
+
+
 def test_nothing_can_be_moved_from_the_only_host(host: Host) -> None:
     ran = host.world.run("evict", "web")
     assert (ran.code, ran.out) == (3, "")

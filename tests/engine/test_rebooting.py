@@ -13,6 +13,7 @@ from tests.engine.guests import AGENT, running, said, waiting, web
 from tests.engine.lab import FrozenClock
 from tests.engine.manifests import blank, machine
 from tests.memory_driver import Died, Faulty, MemoryDriver
+from vmctl.engine.previewing import Look
 from vmctl.engine.rebooting import IN_FIRMWARE_S, Reboots
 from vmctl.planning import machine_trouble
 from vmctl.planning.machine_trouble import Obstacle, comes_up
@@ -116,6 +117,22 @@ def test_what_a_version_without_the_note_left_waits_for_the_next_pass(lab: Lab) 
 def test_only_what_nothing_keeps_off_comes_up(obstacle: Obstacle) -> None:
     assert comes_up({machine_trouble.NOTE: obstacle.value}) == (obstacle is Obstacle.NOTHING)
     assert not comes_up({})
+
+
+@pytest.mark.parametrize("obstacle", Obstacle)
+def test_what_failed_is_told_in_the_words_of_the_condition(lab: Lab, obstacle: Obstacle) -> None:
+    running(lab, web())
+    lab.apply(web(cores=2))
+    item = lab.get("VirtualMachine", "web")
+    assert item is not None
+    words = machine_trouble.not_applied(1, "the host has no such firmware")
+    conditions = [{"type": "ConfigurationApplied", "status": "False", "message": words}]
+    found = replace(item, status={**item.status, "conditions": conditions})
+    with lab.session() as session:
+        session.store.note(item.uid, machine_trouble.NOTE, obstacle.value)
+        look = Look.over(session.store, session.driver, session.ledger, session.place, session.clock)
+        failed = obstacle is Obstacle.FAILED
+        assert look.keeps_off(found) == ("the host has no such firmware" if failed else "")
 
 
 def test_a_guest_that_was_reset_closes_its_channel_a_moment_later(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,7 +184,9 @@ def _begin(engine: Engine, keys: Sequence[Key], words: Words, act: Act) -> Cours
             raise AssertionError("who is not there was found out before")
         if operating.needless(engine.driver, machine, act):
             output.line(f"{key} already {operating.THERE[act.type].lower()}")
-        elif why := operating.refusal(engine.driver, objects, machine, act):
+        elif why := operating.refusal(engine.driver, objects, machine, act) or operating.keeps_off(
+            engine, machine, act
+        ):
             output.error(f"{key} not {words.done}: {why}")
             course.refused += 1
         else:

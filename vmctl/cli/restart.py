@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def command(session: Session, /, **given: Any) -> int:
     """Restart machines, with all changes that wait for that.
 
-    A machine that lacks something it needs by now is stopped, stays Pending, and starts as soon as that is there.
+    A machine that could not come up again, because it lacks something or the host has no room for it, is left running,
+    and it is said why: exit code 5.
     """
     return operate(session, Words("Restart", "restarted", "restart"), Wanted(**given))

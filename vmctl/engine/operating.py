@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmctl.planning import operations
+from vmctl.planning import machine_trouble, operations
 from vmctl.planning.applicability import Act, phase_now, phase_objection, policy_objection, supersedes
 from vmctl.resources import registry
 from vmctl.resources.keys import Key
 
 if TYPE_CHECKING:
+    from vmctl.engine.session import Session
     from vmctl.hypervisor.driver import Driver
     from vmctl.planning.objects import Object, Objects
     from vmctl.state.store import Store
@@ -38,6 +39,24 @@ def refusal(driver: Driver, objects: Objects, machine: Object, act: Act) -> str:
     if found is None and (machine.phase or machine.terminating):
         found = phase_objection(act, machine, domain)
     return found.message if found is not None else ""
+
+
+def keeps_off(session: Session, machine: Object, act: Act) -> str:
+    """Why a restart would switch a machine off and not on again, and what to do; empty when it would, or nobody knows.
+
+    Only who asks by a verb is held back: an operation that is declared is carried out, and its machine waits Pending.
+    """
+    from vmctl.engine.previewing import Look
+
+    if act.type != "Restart" or not machine.phase or machine.terminating:
+        return ""
+    look = Look.over(session.store, session.driver, session.ledger, session.place, session.clock)
+    why = look.keeps_off(machine)
+    if not why:
+        return ""
+    off = policy_objection(Act("Stop"), machine) is None
+    until_then = ", or `vmctl stop` it now and `vmctl start` it later" if off else ""
+    return f"{machine_trouble.STAYS_OFF}, because {why}; mend that first{until_then}"
 
 
 def create(store: Store, machine: Key, act: Act, name: str) -> Stored:

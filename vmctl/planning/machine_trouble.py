@@ -8,12 +8,13 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, assert_never
 
-from vmctl.planning.conditions import Condition
+from vmctl.planning.conditions import Condition, find
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vmctl.planning.dependencies import Dependencies
+    from vmctl.planning.objects import Object
     from vmctl.planning.plans import Waiting, World
     from vmctl.resources.machine_fields import VirtualMachineSpec
 
@@ -92,6 +93,16 @@ def comes_up(notes: Mapping[str, str]) -> bool:
             return False
         case _:
             assert_never(found)
+
+
+def failed(machine: Object, notes: Mapping[str, str]) -> str:
+    """What failed when a machine that waits for a restart was last looked at, in the words of its condition; empty when
+    nothing did.
+    """
+    if notes.get(NOTE) != Obstacle.FAILED:
+        return ""
+    told = find(machine.status, "ConfigurationApplied")
+    return str(told["message"]).partition(f"{STAYS_OFF}, because ")[2] if told is not None else ""
 
 
 def not_applied(count: int, why: str) -> str:
