@@ -175,14 +175,17 @@ def _of_names(session: Session, what: tuple[str, ...], selector: str, *, everyth
             unnamed += found
         else:
             raise UsageError(f"say which {each.kind.plural}", remedy="give names, -l or --all")
-    if not yes:
+    if several or not yes:
         how = f" -l {selector}" if selector else " --all" if everything else ""
-        _spare_disks(session, keys if several else unnamed, " ".join(what) + how)
+        _spare_disks(session, keys if several else unnamed, " ".join(what) + how, yes_will_do=not several)
     return keys
 
 
-def _spare_disks(session: Session, unnamed: Sequence[Key], said: str) -> None:
-    """Refuse to delete data whose own name nobody has said: only a label, --all, or a word for several kinds."""
+def _spare_disks(session: Session, unnamed: Sequence[Key], said: str, *, yes_will_do: bool) -> None:
+    """Refuse to delete data whose own name nobody has said: only a label, --all, or a word for several kinds.
+
+    Who did not even say that disks are meant gets no way around their names: --yes allows so much else.
+    """
     from vmctl.engine.deleting import retains
     from vmctl.engine.ledger import as_object
 
@@ -192,7 +195,8 @@ def _spare_disks(session: Session, unnamed: Sequence[Key], said: str) -> None:
         where = "" if session.namespace == "default" else f" -n {session.namespace}"
         raise UsageError(
             f"'{said}' would delete disks with their data ({', '.join(disks)}); nothing was changed",
-            remedy=f"name them:  vmctl delete{where} {' '.join(f'vd/{name}' for name in disks)} ; or add --yes",
+            remedy=f"name them:  vmctl delete{where} {' '.join(f'vd/{name}' for name in disks)}"
+            + (" ; or add --yes" if yes_will_do else ""),
         )
 
 
