@@ -73,7 +73,11 @@ def test_a_restart_with_a_spec_that_cannot_start_says_so_and_leaves_nothing_stal
     assert "virtualMachineClassName" in waiting(product)
     message = product.condition("vm", "web", "ConfigurationApplied")["message"]
     assert "a restart now would leave the machine" in message
-    product.run("restart", "web", "--force", "--yes", code=None)
+    refused = product.run("restart", "web", "--force", code=5)
+    assert "missing does not exist" in refused.err
+    assert guest.live.isActive()
+    restart = {"type": "Restart", "virtualMachineName": "web", "force": True}
+    product.apply(manifest("VirtualMachineOperation", "again", restart), wait=False)
     until(lambda: product.phase("vm", "web") == "Pending", "a machine that waits for its class")
     assert "missing does not exist" in product.condition("vm", "web", "VirtualMachineClassReady")["message"]
     assert not guest.live.isActive()
