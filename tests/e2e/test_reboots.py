@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from tests.e2e.private_host import PrivateHost
     from tests.http_images import ImageServer
 
+A_CHANNEL_IS_TOLD_OF_EVERY_S = 1.2  # QEMU holds back that the agent's closed if it had told that it opened just before
 REBOOTS: dict[str, Callable[[Guest], object]] = {
     "reboot": lambda guest: guest.write("sleep 0.2; reboot"),
     "at once": lambda guest: guest.write("sleep 0.2; reboot -f"),
     "panic": lambda guest: guest.write("sleep 0.2; rmmod pvpanic_mmio; echo c >/proc/sysrq-trigger"),  # panic=5
     "virsh reboot": lambda guest: guest.live.reboot(0),
-    "virsh reset": lambda guest: guest.live.reset(0),
+    "virsh reset": lambda guest: (time.sleep(A_CHANNEL_IS_TOLD_OF_EVERY_S), guest.live.reset(0)),
 }
 
 
