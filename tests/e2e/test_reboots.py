@@ -18,12 +18,20 @@ if TYPE_CHECKING:
     from tests.http_images import ImageServer
 
 A_CHANNEL_IS_TOLD_OF_EVERY_S = 1.2  # QEMU holds back that the agent's closed if it had told that it opened just before
+
+
+def reset(guest: Guest) -> None:
+    """Reset a guest from outside, when QEMU can tell of its agent's channel again."""
+    time.sleep(A_CHANNEL_IS_TOLD_OF_EVERY_S)
+    guest.live.reset(0)
+
+
 REBOOTS: dict[str, Callable[[Guest], object]] = {
     "reboot": lambda guest: guest.write("sleep 0.2; reboot"),
     "at once": lambda guest: guest.write("sleep 0.2; reboot -f"),
     "panic": lambda guest: guest.write("sleep 0.2; rmmod pvpanic_mmio; echo c >/proc/sysrq-trigger"),  # panic=5
     "virsh reboot": lambda guest: guest.live.reboot(0),
-    "virsh reset": lambda guest: (time.sleep(A_CHANNEL_IS_TOLD_OF_EVERY_S), guest.live.reset(0)),
+    "virsh reset": reset,
 }
 
 
