@@ -17,6 +17,7 @@ from vmctl.engine.passes import Passes
 from vmctl.engine.session import connect, nothing_seen, place_of
 from vmctl.manifests.documents import Manifest
 from vmctl.planning import attachments, changes, foresight, goals, guards, machine_trouble
+from vmctl.planning.addresses import own_address
 from vmctl.planning.conditions import unmet
 from vmctl.planning.diff import diff
 from vmctl.planning.drift import mode
@@ -200,9 +201,12 @@ class Look:
         """The plan for an object; for a machine whose address has to be made first, with what follows that."""
         plan = self.passes.plan(world)
         made = [step for step in plan.steps if isinstance(step, CreateObject)]
-        if not made or any(_is_told(step) for step in plan.steps if step not in made):
-            return plan
         there = [Object(step.key, str(uuid.uuid5(NOBODY, str(step.key))), 1, step.document, {}) for step in made]
+        if not made and world.object.key.kind == "VirtualMachine":
+            own = world.objects.get(own_address(world.object))  # left without an address by a process that died
+            there = [own] if own is not None and not own.status.get("address") else []
+        if not there or any(_is_told(step) for step in plan.steps if step not in made):
+            return plan
         address = self.passes.observer.candidate(replace(world, object=there[0]))
         objects = world.objects.with_changes(replace(item, status={"address": address}) for item in there)
         after = self.passes.plan(replace(world, objects=objects))

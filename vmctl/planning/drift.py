@@ -64,7 +64,7 @@ def left_as_found(world: World, found: Drift, asked: Wish) -> str:
     It is paused and nobody asked for it by name, or somebody else switched it off and that is only to be reported.
     """
     by_name, reconciled = active(world.notes) is not None, mode(world.object)
-    gone = world.domain is None and not by_name and (asked.died or "" in _told(world).get("defined", ()))
+    gone = world.domain is None and not by_name and (asked.died or "" in found.defined)
     how = power.REMOVED if gone else found.power
     if (reconciled == PAUSED and not by_name) or (reconciled == DETECT_ONLY and how):
         return f"{how}; {RECONCILE} is {reconciled}" if how else f"{RECONCILE} is {reconciled}"
