@@ -247,7 +247,7 @@ class RandomHost(RuleBasedStateMachine):
     @rule()
     def host_restarts(self) -> None:
         if self.runs or (self.off.by == "guest" and not self.off.rests):
-            self.off = Off("host")
+            self._goes_off("host")
         self.lab.boot += "+"
         self.lab.world.restart_host()
         for found in [found for found in self.lab.world.machines.values() if found.defined is None]:

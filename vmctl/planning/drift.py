@@ -64,7 +64,9 @@ def left_as_found(world: World, found: Drift, asked: Wish) -> str:
     It is paused and nobody asked for it by name, or somebody else switched it off and that is only to be reported.
     """
     by_name, reconciled = active(world.notes) is not None, mode(world.object)
-    gone = world.domain is None and not by_name and (asked.died or "" in found.defined)
+    note = power.noted(world.notes)
+    meant_on = asked.died or (note is not None and note.intent == "on" and "" in found.defined)  # in an earlier boot
+    gone = world.domain is None and not by_name and meant_on
     how = power.REMOVED if gone else found.power
     if (reconciled == PAUSED and not by_name) or (reconciled == DETECT_ONLY and how):
         return f"{how}; {RECONCILE} is {reconciled}" if how else f"{RECONCILE} is {reconciled}"
