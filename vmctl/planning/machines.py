@@ -14,6 +14,7 @@ from vmctl.planning import (
     attachments,
     drift,
     machine_end,
+    machine_memory,
     machine_rest,
     machine_status,
     machine_trouble,
@@ -38,7 +39,6 @@ from vmctl.planning.steps import (
     CutPower,
     Define,
     EnsureNetwork,
-    Live,
     Remember,
     ReserveAddress,
     Start,
@@ -46,7 +46,6 @@ from vmctl.planning.steps import (
 )
 from vmctl.planning.usage import NO_ROOM
 from vmctl.resources.annotations import DETECT_ONLY
-from vmctl.resources.policies import Effect
 from vmctl.resources.virtualmachine import VirtualMachine
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def plan(world: World, mac: str) -> Plan:
         found = _off(world, spec, needs, wanted, difference, asked)
     else:
         found = _start(world, spec, needs, wanted, difference, asked, mac)
-    return _remembering(world, found, difference)
+    return machine_memory.remembering(world, found, difference)
 
 
 def _hardware(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: str) -> Hardware:
@@ -102,34 +101,6 @@ def _hardware(world: World, spec: VirtualMachineSpec, needs: Dependencies, mac: 
         plugged=needs.plugged,
     )
     return hardware(world.object, spec, parts, world.place)
-
-
-def _remembering(world: World, plan: Plan, difference: Difference) -> Plan:
-    """The plan with what was seen: what somebody else changed is told once, by the first plan that sees it; what the
-    machine looked like is noted at the end, so that such changes are told from our work.
-    """
-    found, notes = difference.drift, plan.notes
-    wanted = {machine_trouble.NOTE: "", drift.TOLD: found.places, **plan.remember}
-    if world.domain is not None and found.record and not plan.steps:
-        wanted[drift.NOTE] = found.record
-    if plan.steps and not drift.is_held(world):
-        wanted[drift.OURS] = _changing(world, plan, difference)
-    elif not found.words:  # what was there before somebody else's change is remembered, and so is what is ours of it
-        wanted[drift.OURS] = ""
-    news = {name: text for name, text in wanted.items() if world.notes.get(name, "") != text}
-    if found.words and drift.TOLD in news:
-        notes = (*notes, Note("DriftDetected", f"somebody else changed the machine: {found.words}", warning=True))
-    return replace(plan, notes=notes, remember=news)
-
-
-def _changing(world: World, plan: Plan, difference: Difference) -> str:
-    """What the steps of a plan change that is compared with what was last seen, noted before they are done; not what
-    they only put right.
-    """
-    live = any(isinstance(step, Live) for step in plan.steps)
-    places = {drift.place(item.change) for item in difference.of(Effect.LIVE)} if live else set[str]()
-    defines = any(isinstance(step, Define) for step in plan.steps) and not difference.drift.defined
-    return drift.changing(world, places - difference.drift.running.keys(), defines=defines)
 
 
 def _on(
